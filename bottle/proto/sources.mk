@@ -1,0 +1,1 @@
+# Layouts only: no code.

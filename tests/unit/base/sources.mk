@@ -1,0 +1,1 @@
+UNIT += tests/unit/base/str_test
