@@ -26,7 +26,7 @@ const int sandbox_calls_base[] = {
 	SCMP_SYS(sigaltstack), SCMP_SYS(readlink), SCMP_SYS(openat), SCMP_SYS(prctl), SCMP_SYS(sched_getaffinity),
 	SCMP_SYS(ioctl), SCMP_SYS(getuid), SCMP_SYS(getrusage),
 #endif
-	-1,
+	-1
 };
 
 /* Should: only lower. Mustn't: fail because a limit already is lower. */
