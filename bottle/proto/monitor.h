@@ -70,13 +70,15 @@ enum mon_tag {
 	MON_TAG_NICS,        /* u32: how many of the fds are taps */
 	MON_TAG_LOG_MAX,     /* u64: bytes of a log file before it is rotated once */
 	MON_TAG_POKE,        /* str: path of the Engine socket, connected to once when the container ends and no bottled listens */
+	MON_TAG_PORTS,       /* u32: how many of the fds, behind the taps, are bound sockets that reserve published ports: kept open, never used */
 };
 
 /*
  * Descriptors of MON_CREATE, in this order: the container's data directory
  * (O_PATH; log and status live there), the runtime directory vm/ID32 (O_PATH;
  * control and pid), kernel, initramfs, scratch disk (read-write), the layers
- * (read-only, disk index 1…; scratch has index 0), the taps (NIC index 0…).
+ * (read-only, disk index 1…; scratch has index 0), the taps (NIC index 0…),
+ * the sockets of MON_TAG_PORTS (the monitor holds them until it exits).
  */
 enum mon_fd { MON_FD_DATA, MON_FD_RUNTIME, MON_FD_KERNEL, MON_FD_INITRD, MON_FD_SCRATCH, MON_FD_FIRST_LAYER };
 
