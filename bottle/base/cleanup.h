@@ -46,12 +46,12 @@ static inline void cleanup_file(FILE **f)
 		fclose(*f);
 }
 
-#define _cleanup_(f) __attribute__((cleanup(f)))
-#define _cleanup_free_ _cleanup_(cleanup_free)
+#define _cleanup_(f)    __attribute__((cleanup(f)))
+#define _cleanup_free_  _cleanup_(cleanup_free)
 #define _cleanup_close_ _cleanup_(cleanup_close)
-#define _cleanup_file_ _cleanup_(cleanup_file)
+#define _cleanup_file_  _cleanup_(cleanup_file)
 
 #define _printf_(fmt, args) __attribute__((format(printf, fmt, args)))
-#define _must_use_ __attribute__((warn_unused_result))
+#define _must_use_          __attribute__((warn_unused_result))
 
 #endif

@@ -31,8 +31,8 @@ struct source {
 	struct loop *loop;
 	enum source_kind kind;
 	bool dead;
-	bool armed;    /* timer: is in the list */
-	int fd;        /* -1 for timers */
+	bool armed; /* timer: is in the list */
+	int fd;     /* -1 for timers */
 	int signo;
 	pid_t pid;
 	uint64_t due_us;

@@ -12,16 +12,16 @@
 #include "base/err.h"
 
 struct spawn {
-	const char *path;         /* absolute */
+	const char *path; /* absolute */
 	char *const *argv;
-	char *const *envp;        /* NULL: the caller's environment */
-	const int *fds;           /* become 3, 4, … in the child */
+	char *const *envp; /* NULL: the caller's environment */
+	const int *fds;    /* become 3, 4, … in the child */
 	size_t n_fds;
-	int stdin_fd;             /* -1: /dev/null */
-	int stdout_fd;            /* -1: /dev/null */
-	int stderr_fd;            /* -1: inherit */
-	bool die_with_parent;     /* PR_SET_PDEATHSIG(SIGKILL) */
-	bool detach;              /* setsid and a second fork: outlives the caller, is init's (or the subreaper's) child */
+	int stdin_fd;         /* -1: /dev/null */
+	int stdout_fd;        /* -1: /dev/null */
+	int stderr_fd;        /* -1: inherit */
+	bool die_with_parent; /* PR_SET_PDEATHSIG(SIGKILL) */
+	bool detach;          /* setsid and a second fork: outlives the caller, is init's (or the subreaper's) child */
 	int (*before_exec)(void *arg); /* in the child, last; < 0 fails the spawn. NULL: none */
 	void *arg;
 };

@@ -15,6 +15,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
+/* clang-format off */
 const int sandbox_calls_base[] = {
 	SCMP_SYS(brk), SCMP_SYS(mmap), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(mprotect),
 	SCMP_SYS(futex), SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep), SCMP_SYS(gettimeofday),
@@ -28,6 +29,7 @@ const int sandbox_calls_base[] = {
 #endif
 	-1
 };
+/* clang-format on */
 
 /* Should: only lower. Mustn't: fail because a limit already is lower. */
 static int enter_limits(const struct sandbox_limit *l, struct err *e)
@@ -43,9 +45,8 @@ static int enter_limits(const struct sandbox_limit *l, struct err *e)
 	return 0;
 }
 
-#define ACCESS_READ \
-	(LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
-#define ACCESS_ALL ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1)
+#define ACCESS_READ (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
+#define ACCESS_ALL  ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1)
 
 static int allow_path(int ruleset_fd, const struct sandbox_path *p, struct err *e)
 {

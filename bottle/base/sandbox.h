@@ -41,10 +41,10 @@ struct sandbox_path {
 
 struct sandbox_profile {
 	const char *name;
-	const struct sandbox_limit *limits; /* NULL: unchanged */
-	const struct sandbox_path *paths;   /* NULL: unchanged; an empty table: no file at all */
-	bool drop_caps;                     /* all but keep_caps */
-	uint64_t keep_caps;                 /* 1 << CAP_*: kept permitted and effective */
+	const struct sandbox_limit *limits;   /* NULL: unchanged */
+	const struct sandbox_path *paths;     /* NULL: unchanged; an empty table: no file at all */
+	bool drop_caps;                       /* all but keep_caps */
+	uint64_t keep_caps;                   /* 1 << CAP_*: kept permitted and effective */
 	const struct sandbox_calls *syscalls; /* NULL: no filter. ended by { 0 } */
 };
 

@@ -94,9 +94,8 @@ static int shift_of(const char *unit)
 		const char *name;
 		int shift;
 	} units[] = {
-		{ "", 0 },     { "b", 0 },    { "k", 10 },   { "kb", 10 }, { "kib", 10 }, { "m", 20 },
-		{ "mb", 20 },  { "mib", 20 }, { "g", 30 },   { "gb", 30 }, { "gib", 30 }, { "t", 40 },
-		{ "tb", 40 },  { "tib", 40 },
+		{ "", 0 },     { "b", 0 },  { "k", 10 },  { "kb", 10 },  { "kib", 10 }, { "m", 20 },  { "mb", 20 },
+		{ "mib", 20 }, { "g", 30 }, { "gb", 30 }, { "gib", 30 }, { "t", 40 },   { "tb", 40 }, { "tib", 40 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
