@@ -20,8 +20,11 @@ HARDENING := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protecti
 	-ftrivial-auto-var-init=zero
 CFLAGS_ALL := -std=gnu17 -O2 -g -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -fno-common -fPIE $(WARNINGS) \
 	$(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all,$(HARDENING)) \
+	$(if $(FUZZER),-fsanitize=fuzzer-no-link) \
 	-I. -Ibottle -I$(O) $(CFLAGS)
 LDFLAGS_ALL := -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
+FUZZ_MAIN := $(if $(FUZZER),,tests/fuzz/replay.c)
+FUZZ_SECONDS ?= 30
 
 all: programs
 
@@ -57,13 +60,14 @@ define test_rule
 $(O)/$(1): $(call objects,$(1).c $(2) $($(1)_SRCS) $(BASE_SRCS))
 	$$(call say,LD,$$@)
 	@mkdir -p $$(@D)
-	$(if $(V),,@)$(CC) -pie $(LDFLAGS_ALL) -o $$@ $$(filter %.o,$$^) $(call pkg_libs,$($(1)_LIBS) $(3) libseccomp libcap)
+	$(if $(V),,@)$(CC) -pie $(LDFLAGS_ALL) -o $$@ $$(filter %.o,$$^) $(call pkg_libs,$($(1)_LIBS) $(3) libseccomp libcap) \
+		$(if $(and $(FUZZER),$(filter $(1),$(FUZZ))),-fsanitize=fuzzer)
 endef
 
 $(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
 $(foreach p,$(STATIC_PROGRAMS),$(eval $(call static_rule,$(p))))
 $(foreach t,$(UNIT),$(eval $(call test_rule,$(t),,cmocka)))
-$(foreach f,$(FUZZ),$(eval $(call test_rule,$(f),tests/fuzz/replay.c,)))
+$(foreach f,$(FUZZ),$(eval $(call test_rule,$(f),$(FUZZ_MAIN),)))
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 
@@ -98,6 +102,21 @@ check-unit: unit fuzz-replay ## only the unit tests and the fuzz corpus
 bench: images ## figures beside the peers' (ONLY=run,exec for some)
 	@tests/bench/run $(O) $(ONLY)
 
+check-san: ## the unit tests and the fuzz corpus under ASan and UBSan
+	@$(MAKE) --no-print-directory O=$(O)/san SAN=address,undefined unit fuzz-replay
+	@tests/run $(O)/san unit fuzz
+
+fuzz: ## each fuzz target for FUZZ_SECONDS=30 under libFuzzer, ASan and UBSan; findings stay in $(O)/fuzz
+	@images/recipes/packages install fuzz
+	@$(MAKE) --no-print-directory CC=clang O=$(O)/fuzz SAN=address,undefined FUZZER=1 fuzz-replay
+	@tests/fuzz/run $(O)/fuzz $(FUZZ_SECONDS) $(FUZZ)
+
+analyze: ## clang-tidy and cppcheck over the C files
+	@images/recipes/packages install analyze
+	@git ls-files '*.c' | xargs cppcheck -q --std=c11 --error-exitcode=1 --inline-suppr -D__x86_64__ \
+		--enable=warning,portability -I. -Ibottle --suppress=missingIncludeSystem
+	@git ls-files '*.c' | grep -v '^tests/' | xargs -n 4 clang-tidy --quiet -warnings-as-errors='*' -- $(CFLAGS_ALL)
+
 lint: ## layers, headers, banned calls, format, shell scripts
 	@tests/lint/run
 
@@ -120,4 +139,4 @@ clean: ## remove $(O)
 help: ## this
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
 
-.PHONY: all programs unit fuzz-replay deps guest images demo check check-unit bench lint format install clean help list-unit list-fuzz
+.PHONY: all programs unit fuzz-replay deps guest images demo check check-unit check-san fuzz analyze bench lint format install clean help list-unit list-fuzz
