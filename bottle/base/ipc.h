@@ -15,7 +15,7 @@
 #include "base/tlv.h"
 
 #define IPC_BODY_MAX (64 * 1024)
-#define IPC_FDS_MAX  32
+#define IPC_FDS_MAX  64
 
 struct ipc_head {
 	uint16_t type;
