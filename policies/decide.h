@@ -47,6 +47,7 @@ int host_normalize(const char *host, size_t n, char ret[HOST_MAX + 1]);
 
 struct decision {
 	bool allow;
+	bool wildcard;                  /* rule is a "*." one */
 	const char *rule;               /* "demo.json:12", or "default"; lives as long as the ruleset */
 	char reason[DECISION_TEXT_MAX]; /* a sentence for a person */
 };
