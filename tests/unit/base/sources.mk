@@ -1,1 +1,2 @@
-UNIT += tests/unit/base/str_test
+UNIT += $(addprefix tests/unit/base/, str_test message_test loop_test file_test)
+FUZZ += tests/fuzz/fuzz_tlv
