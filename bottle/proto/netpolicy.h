@@ -25,7 +25,8 @@
 
 enum net_type {
 	NET_HELLO = 1,    /* NET_TAG_VERSION. OK: _VERSION, _SLICE (address and prefix of the caller's NATed addresses), quotas */
-	NET_NETWORK_ADD,  /* _NETWORK, _KIND; INTERNAL: _SUBNET, _PREFIX (any private range); BRIDGE: _INDEX or none (netpolicyd
+	NET_NETWORK_ADD,  /* _NETWORK, _KIND; INTERNAL: _SUBNET, _PREFIX (any private range), _GATEWAY (or none: the endpoint with this
+			     address may answer in the name of public addresses, as a transparent proxy does); BRIDGE: _INDEX or none (netpolicyd
 			     picks a free /24 of the slice). OK: _SUBNET, _PREFIX, _GATEWAY (BRIDGE only) */
 	NET_NETWORK_DEL,  /* _NETWORK. ERR CONFLICT while it has endpoints */
 	NET_ENDPOINT_ADD, /* _NETWORK, _ENDPOINT, _ADDR (inside the network; absent: netpolicyd picks; EGRESS always picks).
@@ -78,6 +79,6 @@ enum net_kind {
 #define NET_BRIDGES_MAX   14
 #define NET_ENDPOINTS_MAX 512
 #define NET_EGRESS_MAX    250
-#define NET_PUBLISHES_MAX 512
+#define NET_PUBLISHES_MAX 256
 
 #endif
