@@ -292,8 +292,11 @@ static void give_credit(struct process *p)
 	p->in_credit = 0;
 }
 
+/* A terminal would swallow ^C while nobody has taken it: input waits for the start. */
 static void pump_input(struct process *p)
 {
+	if (!p->started)
+		return;
 	while (buf_len(&p->in)) {
 		ssize_t n = p->in_fd >= 0 ? buf_write(&p->in, p->in_fd) : -EPIPE;
 
@@ -352,6 +355,7 @@ static bool take_report(struct process *p)
 	if (n == 0) {
 		p->started = true;
 		send_u32(p, GUEST_STARTED, GUEST_TAG_PID, (uint32_t)p->pid);
+		pump_input(p);
 		return true;
 	}
 	report.text[sizeof(report.text) - 1] = '\0';

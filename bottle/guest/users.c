@@ -127,6 +127,7 @@ int user_resolve(const char *spec, char *const *group_add, const char *passwd, c
 		return err_set(e, ERR_NOTFOUND, ENOENT, "unable to find user %s: no matching entries in passwd file", who);
 	if (group_spec && !find_group(group_spec, group, &ret->gid))
 		return err_set(e, ERR_NOTFOUND, ENOENT, "unable to find group %s: no matching entries in group file", group_spec);
+	add_group(ret, ret->gid); /* as dockerd: the primary group is always among them */
 	if (!group_spec && name)
 		add_memberships(ret, name, group);
 	for (size_t i = 0; group_add && group_add[i]; i++) {
