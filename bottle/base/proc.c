@@ -128,6 +128,12 @@ static pid_t fork_detached(const struct spawn *s, int report_fd)
 	return grandchild;
 }
 
+/* clone(2) without a stack of its own is fork, and one process is both outside and pid 1 of its new pid namespace. */
+static pid_t fork_into(int namespaces)
+{
+	return (pid_t)syscall(SYS_clone, (unsigned long)(namespaces | SIGCHLD), 0, 0, 0, 0);
+}
+
 pid_t proc_spawn(const struct spawn *s, struct err *e)
 {
 	pid_t pid, parent = getpid();
@@ -137,7 +143,10 @@ pid_t proc_spawn(const struct spawn *s, struct err *e)
 		return err_set(e, ERR_INTERNAL, E2BIG, "start '%s': %zu descriptors", s->path, s->n_fds);
 	if (pipe2(report, O_CLOEXEC) < 0)
 		return err_errno(e, "start '%s': pipe", s->path);
-	pid = s->detach ? fork_detached(s, report[1]) : fork();
+	if (s->detach)
+		pid = fork_detached(s, report[1]);
+	else
+		pid = s->namespaces ? fork_into(s->namespaces) : fork();
 	if (pid == 0)
 		child(s, report[1], parent);
 	close(report[1]);

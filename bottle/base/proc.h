@@ -22,6 +22,7 @@ struct spawn {
 	int stderr_fd;        /* -1: inherit */
 	bool die_with_parent; /* PR_SET_PDEATHSIG(SIGKILL) */
 	bool detach;          /* setsid and a second fork: outlives the caller, is init's (or the subreaper's) child */
+	int namespaces;       /* CLONE_NEW*: the child is born in new ones; then not with detach or die_with_parent */
 	int (*before_exec)(void *arg); /* in the child, last; < 0 fails the spawn. NULL: none */
 	void *arg;
 };

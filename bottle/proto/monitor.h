@@ -107,6 +107,9 @@ enum mon_state { MON_STATE_BOOTING, MON_STATE_READY, MON_STATE_RUNNING, MON_STAT
  */
 #define MON_RUNTIME_ID_LEN 32
 
+/* RUNTIME_DIR/vmm-probe: what this machine can run, found once a boot (bottle-monitor --probe --cache PATH; vm/ID32/../..). */
+#define MON_PROBE_CACHE "vmm-probe"
+
 struct log_record {
 	uint64_t time_ns; /* CLOCK_REALTIME, little-endian like all */
 	uint32_t size;    /* bytes that follow, <= LOG_RECORD_MAX */

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What QEMU's three files share: its command line, its jail, its descriptors. */
+#ifndef MONITOR_QEMU_H
+#define MONITOR_QEMU_H
+
+#include "monitor/vmm.h"
+
+#define QEMU_PATH "/usr/bin/qemu-system-x86_64"
+
+/* Where its descriptors are: sockets first, disks and taps as counted, then the two files that the jail binds and closes. */
+enum qemu_fd { QEMU_FD_QMP = 3, QEMU_FD_CHANNEL, QEMU_FD_CONSOLE, QEMU_FD_SCRATCH, QEMU_FD_FIRST_LAYER };
+
+/* Names inside the jail. */
+#define QEMU_KERNEL "/kernel"
+#define QEMU_INITRD "/initrd"
+
+/* An owned vector (strv_free). */
+char **qemu_argv(const struct vmm_config *c);
+
+struct qemu_jail {
+	int kernel_fd, initrd_fd; /* numbers in the child */
+	bool kvm;
+	uid_t uid; /* the monitor's */
+	gid_t gid;
+	bool root; /* the monitor is root: no user namespace, uid QEMU_UID instead */
+};
+#define QEMU_UID 65534
+
+/* CLONE_NEW* for proc_spawn. */
+int qemu_jail_namespaces(bool root);
+/* spawn.before_exec, arg: struct qemu_jail. Says on stderr which step failed. */
+int qemu_jail_enter(void *arg);
+
+#endif

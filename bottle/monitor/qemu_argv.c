@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * QEMU's command line, in bottle-monitor; pure, so that a test can read it.
+ * Nothing of the container is on it: sizes, counts and descriptor numbers only.
+ */
+#include "monitor/qemu.h"
+
+#include <stdarg.h>
+
+#include "base/mem.h"
+
+/*
+ * Measured: quiet and cryptomgr.notests shorten the boot; under TCG the guest
+ * reads the host's TSC, and a calibration against the PIT hangs at random when
+ * the host is loaded, so its rate is told and its watchdog disabled.
+ */
+#define CMDLINE "console=ttyS0 quiet panic=-1 reboot=t cryptomgr.notests 8250.nr_uarts=1"
+
+static void add(char ***v, const char *option, const char *fmt, ...) _printf_(3, 4);
+
+static void add(char ***v, const char *option, const char *fmt, ...)
+{
+	char value[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(value, sizeof(value), fmt, ap);
+	va_end(ap);
+	strv_push(v, option);
+	strv_push(v, value);
+}
+
+/* pit, pic and rtc stay on (the default): without them a TCG guest has no working timer, or polls for a second. */
+static void add_machine(char ***v, const struct vmm_config *c)
+{
+	add(v, "-M", "microvm,acpi=on,ioapic2=on,x-option-roms=off,memory-backend=ram");
+	add(v, "-accel", "%s", c->kvm ? "kvm" : "tcg,tb-size=256");
+	add(v, "-cpu", "%s", c->kvm ? "host" : "max");
+	add(v, "-smp", "%u", c->cpus);
+	add(v, "-m", "%lluk", (unsigned long long)(c->memory / 1024));
+	add(v, "-object", "memory-backend-memfd,id=ram,size=%lluk,share=on", (unsigned long long)(c->memory / 1024));
+	add(v, "-kernel", QEMU_KERNEL);
+	add(v, "-initrd", QEMU_INITRD);
+	if (c->kvm)
+		add(v, "-append", CMDLINE);
+	else if (c->tsc_khz)
+		add(v, "-append", CMDLINE " tsc=reliable tsc_early_khz=%u", c->tsc_khz);
+	else
+		add(v, "-append", CMDLINE " tsc=reliable");
+}
+
+static void add_channels(char ***v)
+{
+	add(v, "-chardev", "socket,id=qmp,fd=%d", QEMU_FD_QMP);
+	add(v, "-mon", "chardev=qmp,mode=control");
+	add(v, "-chardev", "socket,id=console,fd=%d", QEMU_FD_CONSOLE);
+	add(v, "-serial", "chardev:console");
+	add(v, "-global", "virtio-mmio.force-legacy=false");
+	add(v, "-device", "virtio-serial-device,max_ports=2");
+	add(v, "-chardev", "socket,id=channel,fd=%d", QEMU_FD_CHANNEL);
+	add(v, "-device", "virtserialport,chardev=channel,name=" GUEST_PORT);
+}
+
+static void add_disk(char ***v, unsigned int index, int fd, bool read_only)
+{
+	add(v, "-add-fd", "fd=%d,set=%u", fd, index);
+	add(v, "-blockdev",
+	    "driver=raw,node-name=disk%u,read-only=%s,discard=unmap,file.driver=file,file.filename=/dev/fdset/"
+	    "%u,file.locking=off",
+	    index, read_only ? "on" : "off", index);
+	add(v, "-device", "virtio-blk-device,drive=disk%u,serial=" GUEST_DISK_SERIAL, index, index);
+}
+
+static void add_nic(char ***v, unsigned int index, int fd)
+{
+	add(v, "-netdev", "tap,id=nic%u,fd=%d,vhost=off", index, fd);
+	add(v, "-device", "virtio-net-device,netdev=nic%u,mac=02:b0:77:00:00:%02x", index, index);
+}
+
+char **qemu_argv(const struct vmm_config *c)
+{
+	int tap = QEMU_FD_FIRST_LAYER + (int)c->n_layers;
+	char **v = NULL;
+
+	strv_push(&v, QEMU_PATH);
+	add(&v, "-name", "%s", c->name);
+	strv_push(&v, "-nodefaults");
+	strv_push(&v, "-no-user-config");
+	strv_push(&v, "-no-reboot");
+	add(&v, "-display", "none");
+	add(&v, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+	add_machine(&v, c);
+	add_channels(&v);
+	add_disk(&v, 0, QEMU_FD_SCRATCH, false);
+	for (unsigned int i = 0; i < c->n_layers; i++)
+		add_disk(&v, i + 1, QEMU_FD_FIRST_LAYER + (int)i, true);
+	for (unsigned int i = 0; i < c->n_taps; i++)
+		add_nic(&v, i, tap + (int)i);
+	add(&v, "-device", "virtio-balloon-device,free-page-reporting=on,deflate-on-oom=on");
+	return v;
+}
