@@ -28,24 +28,35 @@ struct store; /* images/store/store.h */
 struct engine {
 	struct loop *loop;
 	struct server *server;
-	sqlite3 *db;          /* state.db; WAL; one writer */
-	int data_fd;          /* $XDG_DATA_HOME/bottle */
-	int runtime_fd;       /* $XDG_RUNTIME_DIR/bottle */
+	sqlite3 *db;    /* state.db; WAL; one writer */
+	int data_fd;    /* $XDG_DATA_HOME/bottle */
+	int runtime_fd; /* $XDG_RUNTIME_DIR/bottle */
 	char *data_dir, *runtime_dir;
-	char *socket_path;    /* the Engine socket: for the monitors' poke */
+	char *socket_path; /* the Engine socket: for the monitors' poke */
 	struct events *events;
 	struct store *store;
 	struct networks *networks;
 	struct containers *containers;
-	unsigned int busy;    /* work that must not be cut by the idle exit: engine_busy, engine_idle */
+	unsigned int busy; /* work that must not be cut by the idle exit: engine_busy, engine_idle */
+	struct source *idle_timer;
+	uint64_t idle_ms; /* UINT64_MAX: never */
+	int lock_fd;      /* holds the lock on data_dir */
+	unsigned int tx_depth;
+	bool tx_failed;
+	char *netpolicy_socket;
 };
 
 void engine_busy(struct engine *g);
 void engine_idle(struct engine *g);
 
+/* Arms the idle exit; from here on bottled ends when nothing goes on for idle_ms (0: never). */
+void engine_idle_exit(struct engine *g, uint64_t idle_ms);
+
 /* ---- state.c: opening, schema, and statements that read like one call ---- */
 
+/* Locks data_dir, opens state.db, brings its schema up to date. */
 int state_open(struct engine *g, struct err *e);
+void state_close(struct engine *g);
 /* "t" text (NULL is NULL), "i" int64 for each ?; runs to its end. 0 or -errno. */
 int state_exec(struct engine *g, struct err *e, const char *sql, const char *types, ...);
 /* The same, to be stepped by the caller: sqlite3_step, sqlite3_column_*, sqlite3_finalize. NULL on failure. */
@@ -56,6 +67,9 @@ int state_commit(struct engine *g, struct err *e);
 void state_rollback(struct engine *g);
 
 /* ---- events.c ---- */
+
+void events_open(struct engine *g);
+void events_close(struct engine *g);
 
 /* attributes is taken; may be NULL. type "container", "image", "network", "volume"; action "start", … */
 void event_emit(struct engine *g, const char *type, const char *action, const char *id, json_t *attributes);
@@ -79,9 +93,9 @@ const json_t *filters_values(const struct filters *f, const char *key);
 /* ---- images.c ---- */
 
 struct image_use {
-	char *id;             /* "sha256:…" */
-	json_t *config;       /* the OCI config's "config" object: Env, Cmd, Entrypoint, … */
-	char **layer_paths;   /* strv: block images of the layers, top first, absolute */
+	char *id;           /* "sha256:…" */
+	json_t *config;     /* the OCI config's "config" object: Env, Cmd, Entrypoint, … */
+	char **layer_paths; /* strv: block images of the layers, top first, absolute */
 };
 /* By reference, id or prefix; ERR_NOTFOUND "No such image: x:latest". */
 int image_resolve(struct engine *g, const char *ref, struct image_use *ret, struct err *e);
@@ -91,17 +105,20 @@ void images_count(struct engine *g, int64_t *ret);
 
 /* ---- networks.c: what containers.c needs of them ---- */
 
+int networks_open(struct engine *g, struct err *e);
+void networks_close(struct engine *g);
+
 struct endpoint {
 	char *network_id, *network_name;
-	uint64_t net_id;         /* id given to netpolicyd */
-	uint64_t id;             /* the endpoint's */
+	uint64_t net_id; /* id given to netpolicyd */
+	uint64_t id;     /* the endpoint's */
 	char endpoint_id[ID_LEN + 1];
 	uint8_t mac[6], gateway_mac[6];
 	uint8_t addr[4], gateway[4];
 	uint8_t prefix;
 	bool has_gateway, has_gateway_mac;
 	bool internal, egress;
-	int tap_fd;              /* owned until passed to the monitor */
+	int tap_fd; /* owned until passed to the monitor */
 };
 void endpoint_done(struct endpoint *ep);
 

@@ -141,6 +141,7 @@ json_t *json_parse(const char *text, size_t n, struct err *e)
 	json_t *v = json_loadb(text, n, JSON_DECODE_ANY, &why);
 
 	if (!v)
-		err_set(e, ERR_INVALID, EINVAL, "invalid JSON: line %d, column %d: %.160s", why.line, why.column, why.text);
+		err_set(e, ERR_INVALID, EINVAL, "invalid JSON: line %d, column %d: %.160s", why.line, why.column,
+			why.text);
 	return v;
 }

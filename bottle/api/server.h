@@ -9,7 +9,10 @@
  *	reply_hijack					the connection itself
  * and the request is freed when the answer is complete. While it is open, a
  * vanished client is reported by r->on_gone (set it when you wait or stream):
- * after that call the request is freed and must not be touched.
+ * after that call the request is freed and must not be touched. Without on_gone
+ * the request stays until it is answered, to nobody. No call of a reply_
+ * function frees it otherwise: what fails in them is reported when the turn ends.
+ * A client that only closed its sending side is not gone.
  *
  * Each connection is served on its own; requests of one connection one after the other.
  */
@@ -27,10 +30,10 @@
 #define API_VERSION_MIN 122 /* 1.22: skopeo 1.9.3 */
 #define API_VERSION_MAX 150
 
-#define CONNECTIONS_MAX     1024
-#define JSON_BODY_MAX       (4 << 20)
-#define REQUEST_ARGS_MAX    3
-#define STREAM_BACKLOG_MAX  (1 << 20) /* bytes queued on one connection before its producer must wait */
+#define CONNECTIONS_MAX    1024
+#define JSON_BODY_MAX      (4 << 20)
+#define REQUEST_ARGS_MAX   3
+#define STREAM_BACKLOG_MAX (1 << 20) /* bytes queued on one connection before its producer must wait */
 
 struct conn;
 struct server;
@@ -39,15 +42,15 @@ struct engine;
 struct request {
 	struct engine *engine;
 	struct conn *conn;
-	const char *method;             /* "GET" */
-	const char *path;               /* decoded, without the version prefix */
-	int api_version;                /* 141 for /v1.41; API_VERSION_MAX without a prefix */
-	char *args[REQUEST_ARGS_MAX];   /* what {name} in the route matched, decoded */
+	const char *method;           /* "GET" */
+	const char *path;             /* decoded, without the version prefix */
+	int api_version;              /* 141 for /v1.41; API_VERSION_MAX without a prefix */
+	char *args[REQUEST_ARGS_MAX]; /* what {name} in the route matched, decoded */
 	struct query query;
 	const struct http_head *head;
-	json_t *body;                   /* ROUTE_JSON: an object, or NULL for an empty body. Borrowed */
+	json_t *body; /* ROUTE_JSON: an object, or NULL for an empty body. Borrowed */
 	void (*on_gone)(struct request *r);
-	void *arg;                      /* the handler's own */
+	void *arg; /* the handler's own */
 };
 
 typedef void (*handler_fn)(struct request *r);
@@ -70,8 +73,11 @@ extern const struct route routes[];
 
 struct server *server_new(struct engine *engine, struct loop *l, int listen_fd);
 void server_free(struct server *s);
-/* Open connections: bottled does not exit while there is one. */
-unsigned int server_connections(const struct server *s);
+/*
+ * For the idle exit: gives connections without a request up, losing none that was
+ * sent. True when no connection is left; each open request counts as engine_busy.
+ */
+bool server_retire_idle(struct server *s);
 
 /* json is taken. */
 void reply_json(struct request *r, int status, json_t *json);
@@ -99,7 +105,8 @@ void reply_end(struct request *r);
  * Answers 101 (when the client asked to upgrade) or 200, and gives the
  * connection away: returns its descriptor, the caller's from now on, blocking
  * cleared, with what the client sent behind its head in ret_early. The request
- * is freed. -errno when the client is gone.
+ * is freed. -errno when the client is gone. The connection no longer keeps
+ * bottled alive: engine_busy while you hold it.
  */
 int reply_hijack(struct request *r, const char *content_type, struct buf *ret_early);
 
@@ -107,6 +114,7 @@ int reply_hijack(struct request *r, const char *content_type, struct buf *ret_ea
  * ROUTE_STREAM: writes the decoded body to fd (taken; closed at the end). done
  * is called with 0 at the end of the body, or -errno when the client broke off
  * or wrote nonsense, or when fd no longer takes bytes (-EPIPE: the rest is read and dropped).
+ * It is not called once the request is answered. After an error the answer is still due.
  */
 void request_body_to(struct request *r, int fd, void (*done)(struct request *r, int result));
 

@@ -241,7 +241,7 @@ static const struct {
 	int (*fn)(struct http_head *h, struct framing *f, struct slice v, struct err *e);
 } framing_fields[] = {
 	{ "Content-Length", on_length }, { "Transfer-Encoding", on_coding }, { "Host", on_host },
-	{ "Connection", on_connection }, { "Upgrade", on_upgrade },	     { "Expect", on_expect },
+	{ "Connection", on_connection }, { "Upgrade", on_upgrade },          { "Expect", on_expect },
 };
 
 static int frame(struct http_head *h, struct err *e)

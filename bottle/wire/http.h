@@ -30,7 +30,7 @@ struct slice {
 	size_t n;
 };
 
-#define SLICE_FMT "%.*s"
+#define SLICE_FMT    "%.*s"
 #define SLICE_ARG(s) (int)(s).n, (s).p
 
 bool slice_eq(struct slice s, const char *text);

@@ -193,7 +193,8 @@ char *base64_encode(const void *data, size_t n)
 	char *out = xmalloc((n + 2) / 3 * 4 + 1), *o = out;
 
 	for (size_t i = 0; i < n; i += 3) {
-		uint32_t v = (uint32_t)p[i] << 16 | (i + 1 < n ? (uint32_t)p[i + 1] << 8 : 0) | (i + 2 < n ? p[i + 2] : 0);
+		uint32_t v =
+			(uint32_t)p[i] << 16 | (i + 1 < n ? (uint32_t)p[i + 1] << 8 : 0) | (i + 2 < n ? p[i + 2] : 0);
 
 		*o++ = digits[v >> 18];
 		*o++ = digits[v >> 12 & 63];

@@ -49,11 +49,13 @@ static const struct {
 	{ "OPTIONS * HTTP/1.1\r\nHost: d\r\n\r\n", HTTP_BODY_NONE, 0, true, false, false },
 	{ "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n", HTTP_BODY_NONE, 0, true, false, false },
 	{ "POST /x HTTP/1.1\r\nContent-Length: 5\r\n\r\n", HTTP_BODY_LENGTH, 5, true, false, false },
-	{ "POST /x HTTP/1.1\r\nContent-Length: 5\r\ncontent-length:5\r\n\r\n", HTTP_BODY_LENGTH, 5, true, false, false },
+	{ "POST /x HTTP/1.1\r\nContent-Length: 5\r\ncontent-length:5\r\n\r\n", HTTP_BODY_LENGTH, 5, true, false,
+	  false },
 	{ "POST /x HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n", HTTP_BODY_CHUNKED, 0, true, false, false },
 	{ "POST /x HTTP/1.1\r\nConnection: close\r\n\r\n", HTTP_BODY_NONE, 0, false, false, false },
 	{ "POST /x HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n", HTTP_BODY_NONE, 0, true, true, false },
-	{ "POST /x HTTP/1.1\r\nConnection: keep-alive , upgrade\r\nUpgrade: tcp\r\n\r\n", HTTP_BODY_NONE, 0, true, true, false },
+	{ "POST /x HTTP/1.1\r\nConnection: keep-alive , upgrade\r\nUpgrade: tcp\r\n\r\n", HTTP_BODY_NONE, 0, true, true,
+	  false },
 	{ "POST /x HTTP/1.1\r\nUpgrade: tcp\r\n\r\n", HTTP_BODY_NONE, 0, true, false, false },
 	{ "PUT /x HTTP/1.1\r\nExpect: 100-Continue\r\n\r\n", HTTP_BODY_NONE, 0, true, false, true },
 	{ "GET /a HTTP/1.1\r\nX: \t a\tb \xc3\xa9 \t\r\nEmpty:\r\n\r\n", HTTP_BODY_NONE, 0, true, false, false },
@@ -187,7 +189,8 @@ static const struct {
 	{ "HTTP/1.1 407 No\r\nContent-Length: 1\r\n\r\n", "CONNECT", 0, 407, HTTP_BODY_LENGTH, true },
 	{ "HTTP/1.1 204 No Content\r\n\r\n", "GET", 0, 204, HTTP_BODY_NONE, true },
 	{ "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", "GET", 0, 304, HTTP_BODY_NONE, true },
-	{ "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n", "POST", 0, 101, HTTP_BODY_NONE, true },
+	{ "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n", "POST", 0, 101, HTTP_BODY_NONE,
+	  true },
 	{ "HTTP/1.1 99 OK\r\n\r\n", "GET", -EBADMSG, 0, 0, false },
 	{ "HTTP/1.1 0200 OK\r\n\r\n", "GET", -EBADMSG, 0, 0, false },
 	{ "HTTP/1.1 20x OK\r\n\r\n", "GET", -EBADMSG, 0, 0, false },
@@ -318,9 +321,9 @@ static void test_chunked_round_trip(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),	     cmocka_unit_test(test_bad),
-		cmocka_unit_test(test_slices),	     cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_responses),    cmocka_unit_test(test_chunked),
+		cmocka_unit_test(test_good),           cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_slices),         cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_responses),      cmocka_unit_test(test_chunked),
 		cmocka_unit_test(test_chunked_limits), cmocka_unit_test(test_chunked_round_trip),
 	};
 

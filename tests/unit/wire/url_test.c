@@ -22,9 +22,10 @@ static void test_decode(void **state)
 		bool plus;
 		const char *out;
 	} cases[] = {
-		{ "", false, "" },	    { "a%2Fb", false, "a/b" }, { "a%2fb+c", false, "a/b+c" }, { "a+b", true, "a b" },
-		{ "%2B", true, "+" },	    { "%", false, NULL },      { "%2", false, NULL },	      { "%2g", false, NULL },
-		{ "%00", false, NULL },	    { "a%", false, NULL },     { "%%41", false, NULL },	      { "%C3%A9", false, "\xc3\xa9" },
+		{ "", false, "" },      { "a%2Fb", false, "a/b" }, { "a%2fb+c", false, "a/b+c" },
+		{ "a+b", true, "a b" }, { "%2B", true, "+" },      { "%", false, NULL },
+		{ "%2", false, NULL },  { "%2g", false, NULL },    { "%00", false, NULL },
+		{ "a%", false, NULL },  { "%%41", false, NULL },   { "%C3%A9", false, "\xc3\xa9" },
 	};
 
 	(void)state;
@@ -98,9 +99,10 @@ static void test_bool(void **state)
 		const char *query;
 		bool otherwise, want;
 	} cases[] = {
-		{ "", true, true },	    { "", false, false },     { "v", true, false },	  { "v=0", true, false },
-		{ "v=False", true, false }, { "v=NO", true, false },  { "v=none", true, false },  { "v=+false+", true, false },
-		{ "v=1", false, true },	    { "v=True", false, true }, { "v=anything", false, true }, { "v=00", false, true },
+		{ "", true, true },        { "", false, false },          { "v", true, false },
+		{ "v=0", true, false },    { "v=False", true, false },    { "v=NO", true, false },
+		{ "v=none", true, false }, { "v=+false+", true, false },  { "v=1", false, true },
+		{ "v=True", false, true }, { "v=anything", false, true }, { "v=00", false, true },
 	};
 
 	(void)state;
@@ -118,9 +120,21 @@ static void test_base64(void **state)
 	static const struct {
 		const char *in, *out;
 	} cases[] = {
-		{ "", "" },	    { "e30=", "{}" },  { "e30", "{}" },	      { "Zm9v", "foo" },    { "Zm8=", "fo" },
-		{ "Zg==", "f" },    { "Zg", "f" },     { "-_-_", "\xfb\xff\xbf" }, { "+/+/", "\xfb\xff\xbf" }, { "Z", NULL },
-		{ "Zg=", NULL },    { "Zg===", NULL }, { "Zm9v=", NULL },     { "Zm 9v", NULL },    { "=", NULL },
+		{ "", "" },
+		{ "e30=", "{}" },
+		{ "e30", "{}" },
+		{ "Zm9v", "foo" },
+		{ "Zm8=", "fo" },
+		{ "Zg==", "f" },
+		{ "Zg", "f" },
+		{ "-_-_", "\xfb\xff\xbf" },
+		{ "+/+/", "\xfb\xff\xbf" },
+		{ "Z", NULL },
+		{ "Zg=", NULL },
+		{ "Zg===", NULL },
+		{ "Zm9v=", NULL },
+		{ "Zm 9v", NULL },
+		{ "=", NULL },
 		{ "Z=g=", NULL },
 	};
 
@@ -168,8 +182,8 @@ static void test_stdcopy(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_decode), cmocka_unit_test(test_encode), cmocka_unit_test(test_query),
-		cmocka_unit_test(test_query_limit), cmocka_unit_test(test_bool), cmocka_unit_test(test_base64),
+		cmocka_unit_test(test_decode),      cmocka_unit_test(test_encode), cmocka_unit_test(test_query),
+		cmocka_unit_test(test_query_limit), cmocka_unit_test(test_bool),   cmocka_unit_test(test_base64),
 		cmocka_unit_test(test_stdcopy),
 	};
 
