@@ -198,6 +198,16 @@ struct channel *channel_new(struct loop *l, int take_fd, const struct channel_op
 	return c;
 }
 
+void channel_free(struct channel *c)
+{
+	source_free(c->io);
+	source_free(c->retry);
+	buf_done(&c->in);
+	buf_done(&c->out);
+	close(c->fd);
+	free(c);
+}
+
 void channel_send(struct channel *c, uint16_t type, uint32_t stream, const void *body, size_t n)
 {
 	struct guest_frame h = { .size = htole32((uint32_t)n), .type = htole16(type), .stream = htole32(stream) };

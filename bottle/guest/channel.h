@@ -40,6 +40,8 @@ struct channel_ops {
 
 /* Takes fd (non-blocking). */
 struct channel *channel_new(struct loop *l, int take_fd, const struct channel_ops *ops, void *arg);
+/* Closes the port; not from a callback. */
+void channel_free(struct channel *c);
 
 void channel_send(struct channel *c, uint16_t type, uint32_t stream, const void *body, size_t n);
 /* t may have run over: then an empty body goes out. */

@@ -164,7 +164,7 @@ static int set_sysctl(const char *setting, struct err *e)
 /* A template has none of these loaded, so that its clones' drivers meet their own devices first. */
 static int load_modules(const struct guest_config *c, struct err *e)
 {
-	static const char *const base[] = { "virtio_blk", "squashfs", "overlay" };
+	static const char *const base[] = { "virtio_blk", "virtio_balloon", "squashfs", "overlay" };
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(base); i++)

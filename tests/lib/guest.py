@@ -54,7 +54,7 @@ def untlv(body):
     return out
 
 
-def frame(kind, stream, body=b""):
+def frame(kind, stream=0, body=b""):
     return struct.pack("<IHHI", len(body), H.get(kind, kind), 0, stream) + body
 
 
