@@ -21,7 +21,7 @@
 #define ATTACHES_MAX     32 /* clients that wait for one container's start */
 #define DETACH_KEYS_MAX  16
 #define EXECS_MAX        256 /* kept for one container */
-#define PORTS_MAX        24 /* published ports of one container: each is a descriptor for the monitor */
+#define PORTS_MAX        16 /* published ports of one container: each is a descriptor for the monitor */
 #define EXIT_UNKNOWN     255
 #define STOP_SECONDS     10
 #define MEMORY_VM_MIN    (128ULL << 20)

@@ -65,7 +65,7 @@ static void put_nics(struct tlv *t, const json_t *endpoints)
 
 	json_array_foreach(endpoints, i, ep) {
 		uint8_t addr[4], gateway[4];
-		char name[16];
+		char name[32];
 
 		snprintf(name, sizeof(name), "eth%zu", i);
 		tlv_u32(t, GUEST_TAG_NIC, (uint32_t)i);

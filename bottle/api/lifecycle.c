@@ -424,11 +424,10 @@ static void adopted(void *arg, const struct ipc_msg *m)
 	}
 	if (found.state != MON_STATE_ENDED) /* a start that was cut with bottled */
 		mon_request(c->mon, MON_KILL_VM, NULL, NULL, 0, NULL, NULL);
-	if (found.state == MON_STATE_ENDED && !found.has_code)
-		container_lost(c);
-	else
+	if (found.state != MON_STATE_ENDED || found.has_code)
 		container_exited(c, found.has_code ? (int)found.code : EXIT_UNKNOWN, found.oom != 0, now_real_ns(),
 				 found.has_code ? "" : "bottled was ended while the container started; start it again");
+	/* else it is just ending: its event or its hang-up tells the rest */
 }
 
 void container_adopted(struct container *c)

@@ -770,7 +770,7 @@ static int cap_mask(const char *key, const char *name, uint64_t *ret, struct err
 
 static int cap_list(const json_t *host, const char *key, uint64_t *ret, bool *ret_all, struct err *e)
 {
-	uint64_t mask;
+	uint64_t mask = 0;
 	json_t *v;
 	size_t i;
 
