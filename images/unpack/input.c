@@ -134,6 +134,13 @@ struct archive *input_tar(struct input *in)
 	return a;
 }
 
+bool input_warns_of_charset_only(struct archive *a)
+{
+	const char *text = archive_error_string(a);
+
+	return text && strstr(text, "can't be converted from");
+}
+
 int input_error(struct input *in, struct archive *a, struct err *e)
 {
 	char text[QUOTE_MAX];

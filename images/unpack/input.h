@@ -37,6 +37,12 @@ int input_finish(struct input *in, char hex[SHA256_HEX + 1]);
 /* A tar reader on top of it (libarchive); freed by archive_read_free. */
 struct archive *input_tar(struct input *in);
 
+/*
+ * Names are bytes. The program stays in the C locale, where libarchive cannot
+ * convert what is not ASCII, warns, and then gives the bytes as they are; in a
+ * UTF-8 locale it would silently compose accents.
+ */
+bool input_warns_of_charset_only(struct archive *a);
 /* The text of libarchive's failure, or of the input's when that caused it. */
 int input_error(struct input *in, struct archive *a, struct err *e);
 

@@ -325,8 +325,10 @@ static int take_all(struct reader *r)
 	int k;
 
 	while ((k = archive_read_next_header(r->tar, &entry)) == ARCHIVE_OK || k == ARCHIVE_WARN) {
-		/* A warning says that a name or attribute is not what the tar has: not a base to build on. */
-		k = k == ARCHIVE_WARN ? input_error(&r->in, r->tar, r->e) : take_entry(r, entry);
+		/* Any other warning says that something is not what the tar has: not a base to build on. */
+		if (k == ARCHIVE_WARN && !input_warns_of_charset_only(r->tar))
+			return input_error(&r->in, r->tar, r->e);
+		k = take_entry(r, entry);
 		if (k < 0)
 			return k;
 	}

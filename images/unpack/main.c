@@ -8,7 +8,6 @@
 #include <archive.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <locale.h>
 #include <openssl/crypto.h>
 #include <poll.h>
 #include <string.h>
@@ -247,8 +246,6 @@ static void prepare_libraries(void)
 {
 	char hex[SHA256_HEX + 1];
 
-	if (!setlocale(LC_CTYPE, "C.UTF-8"))
-		log_warn("no locale C.UTF-8: names that are not ASCII will be refused");
 	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
 	sha256_hex(hex, "", 0);
 }

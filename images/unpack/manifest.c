@@ -91,7 +91,7 @@ static int check_name(const struct member *f, const char *name, struct err *e)
 	len = strlen(base);
 	if (!(str_prefix(name, "blobs/sha256/") && len == SHA256_HEX) && !(len == SHA256_HEX + 5 && str_suffix(base, ".json")))
 		return 0;
-	if (str_is_hex(base, SHA256_HEX) && strncasecmp(base, f->hex, SHA256_HEX) != 0)
+	if (strspn(base, "0123456789abcdef") >= SHA256_HEX && strncmp(base, f->hex, SHA256_HEX) != 0)
 		return err_set(e, ERR_INVALID, EBADMSG, "blob '%.64s': its content has the digest sha256:%s", base, f->hex);
 	return 0;
 }
