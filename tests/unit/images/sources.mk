@@ -1,0 +1,14 @@
+UNIT += tests/unit/images/reference_test
+tests/unit/images/reference_test_SRCS := images/store/reference.c
+UNIT += tests/unit/images/store_test
+tests/unit/images/store_test_SRCS := images/store/reference.c images/store/store.c
+tests/unit/images/store_test_LIBS := sqlite3 jansson
+UNIT += tests/unit/images/changes_test
+tests/unit/images/changes_test_SRCS := bottle/api/image_changes.c bottle/api/json.c
+tests/unit/images/changes_test_LIBS := jansson
+FUZZ += tests/fuzz/fuzz_reference tests/fuzz/fuzz_layer_tar tests/fuzz/fuzz_image_archive
+tests/fuzz/fuzz_reference_SRCS := images/store/reference.c
+tests/fuzz/fuzz_layer_tar_SRCS := $(UNPACK_SRCS)
+tests/fuzz/fuzz_layer_tar_LIBS := $(UNPACK_LIBS)
+tests/fuzz/fuzz_image_archive_SRCS := $(UNPACK_SRCS)
+tests/fuzz/fuzz_image_archive_LIBS := $(UNPACK_LIBS)
