@@ -24,6 +24,10 @@
 #endif
 #define TABLE_OWNED (NFT_TABLE_F_OWNER | NFT_TABLE_F_PERSIST)
 
+/* nft(8)'s own numbers. */
+#define NFT_TYPE_IFNAME    41
+#define NFT_BYTEORDER_HOST 1
+
 #define MESSAGE_MAX       (64 * 1024)
 #define ELEMS_PER_MESSAGE 200
 
@@ -109,6 +113,21 @@ static void put_chain(struct batch *b, const struct rs_table_def *d, const struc
 	batch_commit(b, h);
 }
 
+/* For nft(8) only, which shows an interface's name as nothing without it. */
+static bool set_byteorder(struct nftnl_set *s)
+{
+	struct nftnl_udata_buf *u = nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
+
+	if (!u)
+		return false;
+	if (nftnl_set_get_u32(s, NFTNL_SET_KEY_TYPE) == NFT_TYPE_IFNAME) {
+		nftnl_udata_put_u32(u, NFTNL_UDATA_SET_KEYBYTEORDER, NFT_BYTEORDER_HOST);
+		nftnl_set_set_data(s, NFTNL_SET_USERDATA, nftnl_udata_buf_data(u), nftnl_udata_buf_len(u));
+	}
+	nftnl_udata_buf_free(u);
+	return true;
+}
+
 static void put_set(struct batch *b, const struct rs_table_def *d, size_t i)
 {
 	const struct rs_set *def = &d->sets[i];
@@ -130,6 +149,7 @@ static void put_set(struct batch *b, const struct rs_table_def *d, size_t i)
 		nftnl_set_set_u32(s, NFTNL_SET_DATA_TYPE, def->data_type);
 		nftnl_set_set_u32(s, NFTNL_SET_DATA_LEN, def->data_len);
 	}
+	b->failed |= !set_byteorder(s);
 	nftnl_set_nlmsg_build_payload(h, s);
 	nftnl_set_free(s);
 	batch_commit(b, h);
@@ -219,6 +239,8 @@ static void set_expr(struct nftnl_expr *x, const struct rs_table_def *d, const s
 	case RS_CT:
 		nftnl_expr_set_u32(x, NFTNL_EXPR_CT_KEY, op->a);
 		nftnl_expr_set_u32(x, NFTNL_EXPR_CT_DREG, reg(op));
+		if (op->b)
+			nftnl_expr_set_u8(x, NFTNL_EXPR_CT_DIR, 0);
 		break;
 	case RS_FIB:
 		nftnl_expr_set_u32(x, NFTNL_EXPR_FIB_FLAGS, op->a);

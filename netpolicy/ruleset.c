@@ -68,6 +68,7 @@ enum { T_ADDR = 7, T_ETHER = 9, T_PROTO = 12, T_PORT = 13, T_UID = 24, T_IFNAME 
 #define FROM_LOOPBACK IPV4, LOAD_NET(12, 1, 0), CMP(EQ, 1, 127)
 #define CT_STATE(m)   { .kind = RS_CT, .a = NFT_CT_STATE }, MASK_HOST32(m), CMP_HOST32(NEQ, 0)
 #define CT_DNAT       { .kind = RS_CT, .a = NFT_CT_STATUS }, MASK_HOST32(IPS_DST_NAT), CMP_HOST32(NEQ, 0)
+#define CT_ORIG_DADDR { .kind = RS_CT, .a = NFT_CT_DST_IP, .b = 1 }
 #define CT_LIVE       CT_STATE(NF_CT_STATE_BIT(IP_CT_ESTABLISHED) | NF_CT_STATE_BIT(IP_CT_RELATED))
 #define CT_INVALID    CT_STATE(NF_CT_STATE_INVALID_BIT)
 #define NOT_LOCAL     { .kind = RS_FIB, .a = NFTA_FIB_F_DADDR, .b = NFT_FIB_RESULT_ADDRTYPE }, CMP_HOST32(NEQ, RTN_LOCAL)
@@ -84,7 +85,6 @@ static const struct rs_set host_sets[] = {
 	{ "pubext", T3(T_ADDR, T_PROTO, T_PORT), 12, T2(T_ADDR, T_PORT), 8, false },
 	{ "pubany", T2(T_PROTO, T_PORT), 8, T2(T_ADDR, T_PORT), 8, false },
 	{ "openlo", T4(T_UID, T_ADDR, T_PROTO, T_PORT), 16, 0, 0, false },
-	{ "openext", T3(T_ADDR, T_PROTO, T_PORT), 12, 0, 0, false },
 	{ "natnet", T_ADDR, 4, 0, 0, true },
 };
 
@@ -96,6 +96,7 @@ static const struct rs_chain host_chains[] = {
 	{ "natpost", "nat", NF_INET_POST_ROUTING, 95, false },
 	{ "input", "filter", NF_INET_LOCAL_IN, -5, false },
 	{ "output", "filter", NF_INET_LOCAL_OUT, -5, false },
+	{ "lopub", "filter", NF_INET_POST_ROUTING, -5, false },
 	{ "forward", "filter", NF_INET_FORWARD, -5, false },
 };
 
@@ -125,13 +126,18 @@ static const struct rs_rule host_rules[] = {
 	{ "input", { CT_LIVE, ACCEPT } },
 	{ "input", { COUNT, DROP } },
 
+	/* Here only what was sent to a guest's own address: a translated packet still has its first route's device. */
 	{ "output", { OIF(NEQ, RS_LINK_HOST), ACCEPT } },
-	{ "output", { IPV4, CT_DNAT, TO_PORT, IN("openext"), ACCEPT } },
-	/* Each datagram, not only a flow's first: its port can pass to another user while the flow is remembered. */
-	{ "output", { IPV4, CT_DNAT, LOAD_META(SKUID, 0), DADDR(1), PROTO(2), DPORT(3), IN("openlo"), ACCEPT } },
-	{ "output", { L4(IPPROTO_UDP), COUNT, DROP } },
 	{ "output", { CT_LIVE, ACCEPT } },
 	{ "output", { COUNT, DROP } },
+
+	/* Each datagram to a loopback publish, not only a flow's first: its port can pass to another user meanwhile. */
+	{ "lopub", { OIF(NEQ, RS_LINK_HOST), ACCEPT } },
+	{ "lopub", { IPV4, CT_ORIG_DADDR, MASK(4, 255), CMP(NEQ, 4, 127), ACCEPT } },
+	{ "lopub", { IPV4, LOAD_META(SKUID, 0), DADDR(1), PROTO(2), DPORT(3), IN("openlo"), ACCEPT } },
+	{ "lopub", { L4(IPPROTO_UDP), COUNT, DROP } },
+	{ "lopub", { CT_LIVE, ACCEPT } },
+	{ "lopub", { COUNT, DROP } },
 
 	{ "forward", { IIF(NEQ, RS_LINK_HOST), OIF(NEQ, RS_LINK_HOST), ACCEPT } },
 	{ "forward", { CT_LIVE, ACCEPT } },
@@ -447,9 +453,9 @@ static void open_local(struct rs_elems *e, const struct publish *p, uint32_t uid
 	key_service(x, p->proto, p->port);
 }
 
-static void open_port(struct rs_elems *e, enum rs_table table, const char *set, const struct publish *p)
+static void open_port(struct rs_elems *e, const char *set, const struct publish *p)
 {
-	struct rs_elem *x = add_of(e, table, set, p->ep);
+	struct rs_elem *x = add_of(e, RS_NS, set, p->ep);
 
 	key_addr(x, p->ep->addr);
 	key_service(x, p->proto, p->port);
@@ -463,10 +469,8 @@ static void publish_external(struct rs_elems *e, const struct publish *p, bool s
 		key_addr(x, p->host_addr);
 	key_service(x, p->proto, p->host_port);
 	to_guest(x, p);
-	if (shared)
-		return;
-	open_port(e, RS_HOST, "openext", p);
-	open_port(e, RS_NS, "openext", p);
+	if (!shared)
+		open_port(e, "openext", p);
 }
 
 void rs_publish(struct rs_elems *e, const struct rs_host *h, const struct publish *p, bool shared)
@@ -483,7 +487,7 @@ void rs_publish(struct rs_elems *e, const struct rs_host *h, const struct publis
 	}
 	if (shared)
 		return;
-	open_port(e, RS_NS, "openlo", p);
+	open_port(e, "openlo", p);
 	open_local(e, p, p->ep->uid);
 	if (root_too)
 		open_local(e, p, 0);

@@ -24,7 +24,7 @@ enum rs_op_kind { RS_END, RS_META, RS_PAYLOAD, RS_CT, RS_FIB, RS_CMP, RS_MASK, R
 /* One expression of the kernel's machine; nft.c hands it on as it is. */
 struct rs_op {
 	enum rs_op_kind kind;
-	uint32_t a, b, c; /* META key; PAYLOAD base, offset, length; CT key; FIB flags, result; CMP op; VERDICT code; LOOKUP inverted */
+	uint32_t a, b, c; /* META key; PAYLOAD base, offset, length; CT key, of the original direction; FIB flags, result; CMP op; VERDICT code; LOOKUP inverted */
 	uint32_t reg;     /* NFT_REG32_* - NFT_REG32_00 */
 	const char *name; /* LOOKUP set, VERDICT chain */
 	uint32_t len;     /* of data */
