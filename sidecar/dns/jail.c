@@ -8,7 +8,6 @@ static const struct sandbox_limit limits[] = {
 	{ RLIMIT_NOFILE, 256 },
 	{ RLIMIT_NPROC, 0 },
 	{ RLIMIT_CORE, 0 },
-	{ RLIMIT_FSIZE, RLIM_INFINITY },
 	{ -1, 0 },
 };
 

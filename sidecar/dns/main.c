@@ -9,6 +9,7 @@
  * own; cache.c keeps the answers, which are also the addresses that egress may
  * dial. Before the first policy nothing is read from any socket but main's.
  */
+#include <signal.h>
 #include <string.h>
 
 #include "base/fd.h"
@@ -37,6 +38,7 @@ int main(int argc, char **argv)
 	struct err e = { 0 };
 
 	log_init("sidecar-dns", 0);
+	signal(SIGPIPE, SIG_IGN);
 	if (argc != 2)
 		fatal("started by sidecar only");
 	for (int fd = DNS_FD_MAIN; fd < DNS_FD_END; fd++)
