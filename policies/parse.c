@@ -5,6 +5,7 @@
  * command. A row without a reader is a field of the language that this version
  * does not enforce: it is refused by name.
  */
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +20,7 @@
 #define MEMORY_MIN (64ULL << 20)
 #define MEMORY_MAX (1ULL << 40)
 #define DISK_MIN   (64ULL << 20)
-#define DISK_MAX   (16ULL << 40)
+#define DISK_MAX   (4ULL << 40)
 #define PIDS_MIN   8
 #define PIDS_MAX   (1 << 22)
 #define WORD_MAX   4096
@@ -189,16 +190,26 @@ static struct policy_rule *rule_of(struct check *c, const struct at *at)
 	return deny ? c->policy->deny[c->policy->n_deny - 1] : c->policy->allow[c->policy->n_allow - 1];
 }
 
+/* "host:443": one colon, digits behind it. An IPv6 address has two at least. */
+static bool has_port(const char *text)
+{
+	const char *colon = strchr(text, ':');
+
+	return colon && colon[1] && strspn(colon + 1, "0123456789") == strlen(colon + 1);
+}
+
 static bool host_form(struct check *c, const struct node *v, const struct at *at, bool deny)
 {
 	const char *why = NULL, *host = v->text, *rest = str_prefix(host, "*.") ? host + 2 : host;
 
-	if (strpbrk(host, "/@?#"))
-		why = strstr(host, "://") || strchr(host, '@') ?
-			      "is a URL; write its host alone" :
-			      "is no host name; address ranges are 'cidr' rules, which this version does not enforce";
+	if (strstr(host, "://") || strpbrk(host, "@?#"))
+		why = "is a URL; write its host alone";
+	else if (strchr(host, '/'))
+		why = "is no host name; write the host alone (address ranges are 'cidr' rules, which this version does not enforce)";
 	else if (str_eq(host, "*"))
 		why = "matches every host; name the hosts, or '*.example.com' for all below one";
+	else if (has_port(host))
+		why = "has a port; write \"ports\": [443] beside the host";
 	else if (strchr(rest, '*'))
 		why = "has a '*' that is not a whole first label; '*.example.com' matches any depth below example.com";
 	else if (rest != host && !deny && !strchr(rest, '.'))
@@ -226,8 +237,6 @@ static void read_host(struct check *c, const struct node *v, const struct at *at
 	else if (kind == HOST_IPV4 || kind == HOST_IPV6)
 		check_error(c, RANK_USUAL, v->line, at,
 			    "'%.80s' is an address; address rules are 'cidr', never a host, and this version has none", v->text);
-	else if (strchr(v->text, ':'))
-		check_error(c, RANK_USUAL, v->line, at, "'%.80s' has a port; write \"ports\": [443] beside the host", v->text);
 	else
 		check_error(c, RANK_USUAL, v->line, at,
 			    "'%.80s' is no host name; ASCII letters, digits, '-' and dots (an international name as xn--…)",
@@ -338,17 +347,17 @@ static struct policy_publish *publish_of(struct check *c)
 
 static void read_host_ip(struct check *c, const struct node *v, const struct at *at)
 {
-	char name[HOST_MAX + 1];
+	struct in_addr addr;
 
 	if (!read_text(c, v, at, HOST_MAX))
 		return;
-	if (host_normalize(v->text, strlen(v->text), name) != HOST_IPV4 || !str_eq(v->text, name))
-		check_error(c, RANK_USUAL, v->line, at, "'%.80s' is no IPv4 address; write one of 127.0.0.0/8", v->text);
-	else if (!str_prefix(name, "127."))
+	if (inet_pton(AF_INET, v->text, &addr) != 1) /* all four parts: what is short or octal to one reader is not to another */
+		check_error(c, RANK_USUAL, v->line, at, "'%.80s' is no IPv4 address; write one of 127.0.0.0/8 in full", v->text);
+	else if (ntohl(addr.s_addr) >> 24 != 127)
 		check_error(c, RANK_USUAL, v->line, at,
-			    "'%s' is not in 127.0.0.0/8; a bottle is published to this machine only", name);
+			    "'%s' is not in 127.0.0.0/8; a bottle is published to this machine only", v->text);
 	else
-		publish_of(c)->host_ip = xstrdup(name);
+		publish_of(c)->host_ip = xstrdup(v->text);
 }
 
 static void read_publish_port(struct check *c, const struct node *v, const struct at *at, uint16_t *ret)

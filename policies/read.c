@@ -149,7 +149,7 @@ void read_fields(struct check *c, const struct node *v, const struct at *at, con
 		read_member(c, v->items[i], at, fields);
 	for (const struct policy_field *f = fields; f->name; f++)
 		if (f->required && !node_get(v, f->name))
-			check_error(c, RANK_USUAL, v->line, AT_MEMBER(at, f->name), "is missing; every policy needs it");
+			check_error(c, RANK_USUAL, v->line, AT_MEMBER(at, f->name), "is missing, and has no default; add it");
 }
 
 /* ---- values ---- */
