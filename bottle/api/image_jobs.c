@@ -483,6 +483,8 @@ void image_jobs_close(struct engine *g)
 	while ((j = TAILQ_FIRST(&jobs))) {
 		if (j->running && !j->child_done)
 			kill(j->pid, SIGKILL);
+		if (j->r)
+			j->r->on_gone = NULL;
 		job_free(j);
 	}
 }

@@ -6,7 +6,11 @@
  */
 #include "images/unpack/jail.h"
 
+#include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
 #include "base/sandbox.h"
 #include "images/unpack/unpack.h"
@@ -28,10 +32,9 @@ static const struct sandbox_limit limits[] = {
 	{ -1, 0 },
 };
 
-static const struct sandbox_path paths[] = {
-	{ "/proc/self/fd/4", true },
-	{ NULL, false },
-};
+/* Below Landlock: all files that there are, or, where no root of our own could be had, the one directory. */
+static const struct sandbox_path paths_own_root[] = { { "/", true }, { NULL, false } };
+static const struct sandbox_path paths_host_root[] = { { "/proc/self/fd/4", true }, { NULL, false } };
 
 static const struct sandbox_calls syscalls[] = {
 	{ "what any program needs", sandbox_calls_base },
@@ -42,16 +45,30 @@ static const struct sandbox_calls syscalls[] = {
 	{ 0 },
 };
 
-static const struct sandbox_profile profile_run = {
-	.name = "run",
-	.limits = limits,
-	.paths = paths,
-	.drop_caps = true,
-	.keep_caps = 0,
-	.syscalls = syscalls,
-};
+/*
+ * Should: make the job's directory the root, in namespaces without network or
+ * processes of others. Mustn't: be needed, since a host may forbid user
+ * namespaces; then Landlock and seccomp remain. true when the root is the directory.
+ */
+static bool enter_own_root(void)
+{
+	/* Without a user namespace only root has what the rest asks for. */
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0 && geteuid() != 0)
+		return false;
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* forgotten with the change of credentials */
+	return fchdir(UNPACK_DIR_FD) == 0 && chroot(".") == 0 && chdir("/") == 0;
+}
 
 int jail_enter(struct err *e)
 {
-	return sandbox_enter(&profile_run, e);
+	const struct sandbox_profile run = {
+		.name = "run",
+		.limits = limits,
+		.paths = enter_own_root() ? paths_own_root : paths_host_root,
+		.drop_caps = true,
+		.keep_caps = 0,
+		.syscalls = syscalls,
+	};
+
+	return sandbox_enter(&run, e);
 }

@@ -24,18 +24,23 @@ static void read_configs(struct plan *p, struct members *m)
 	}
 }
 
+static char dir[] = "/tmp/bottle-fuzz-XXXXXX";
+
+static void remove_dir(void)
+{
+	remove_tree(AT_FDCWD, dir);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	static int dir_fd = -1;
 	_cleanup_close_ int in = memfd_create("archive", MFD_CLOEXEC);
 	_cleanup_free_ struct plan *p = xcalloc(1, sizeof(*p));
-	char dir[] = "/tmp/bottle-fuzz-XXXXXX";
 	struct members m;
 	struct err e = { 0 };
 
 	if (dir_fd < 0) {
-		/* Unlinked names only: the directory is empty again after each run, and goes with the first. */
-		if (!mkdtemp(dir))
+		if (!mkdtemp(dir) || atexit(remove_dir))
 			abort();
 		dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	}

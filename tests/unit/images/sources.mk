@@ -12,3 +12,5 @@ tests/fuzz/fuzz_layer_tar_SRCS := $(UNPACK_SRCS)
 tests/fuzz/fuzz_layer_tar_LIBS := $(UNPACK_LIBS)
 tests/fuzz/fuzz_image_archive_SRCS := $(UNPACK_SRCS)
 tests/fuzz/fuzz_image_archive_LIBS := $(UNPACK_LIBS)
+UNIT += tests/unit/images/jail_test
+tests/unit/images/jail_test_SRCS := images/unpack/jail.c
