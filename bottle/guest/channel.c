@@ -19,9 +19,9 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#define READ_MAX   (64 * 1024)
-#define RETRY_MS   200
-#define LOST_MS    4000
+#define READ_MAX (64 * 1024)
+#define RETRY_MS 200
+#define LOST_MS  4000
 
 struct channel {
 	struct loop *loop;
@@ -41,11 +41,16 @@ static const struct rule {
 	bool on_stream;
 	uint32_t min, max;
 } rules[] = {
-	{ HOST_CONFIG, false, 0, GUEST_BODY_MAX }, { HOST_SHUTDOWN, false, 0, 0 },
-	{ HOST_STATS, false, 0, 0 },               { HOST_SYNC, false, 0, 0 },
-	{ HOST_START, true, 1, GUEST_BODY_MAX },   { HOST_STDIN, true, 0, GUEST_DATA_MAX },
-	{ HOST_STDIN_EOF, true, 0, 0 },            { HOST_WINDOW, true, 1, GUEST_BODY_MAX },
-	{ HOST_RESIZE, true, 1, GUEST_BODY_MAX },  { HOST_SIGNAL, true, 1, GUEST_BODY_MAX },
+	{ HOST_CONFIG, false, 0, GUEST_BODY_MAX },
+	{ HOST_SHUTDOWN, false, 0, 0 },
+	{ HOST_STATS, false, 0, 0 },
+	{ HOST_SYNC, false, 0, 0 },
+	{ HOST_START, true, 1, GUEST_BODY_MAX },
+	{ HOST_STDIN, true, 0, GUEST_DATA_MAX },
+	{ HOST_STDIN_EOF, true, 0, 0 },
+	{ HOST_WINDOW, true, 1, GUEST_BODY_MAX },
+	{ HOST_RESIZE, true, 1, GUEST_BODY_MAX },
+	{ HOST_SIGNAL, true, 1, GUEST_BODY_MAX },
 };
 
 static const struct rule *rule_of(uint16_t type)

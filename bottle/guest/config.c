@@ -16,7 +16,7 @@
 enum kind { KIND_U32, KIND_U64, KIND_FLAG, KIND_STR, KIND_STRV, KIND_ADDR, KIND_MAC, KIND_BYTES, KIND_CUSTOM };
 
 struct target {
-	void *base;          /* the struct that offsets count from; NULL: outside the group */
+	void *base; /* the struct that offsets count from; NULL: outside the group */
 	struct guest_config *config;
 	struct config_nic *nic;
 	struct config_file *file;
@@ -269,10 +269,12 @@ static int config_check(const struct guest_config *c, struct err *e)
 		const struct config_nic *nic = &c->nics[i];
 
 		if (nic->prefix > 32 || (nic->name && (!nic->name[0] || strlen(nic->name) > 15)))
-			return err_set(e, ERR_INVALID, EBADMSG, "network interface %u has no valid name or prefix", nic->index);
+			return err_set(e, ERR_INVALID, EBADMSG, "network interface %u has no valid name or prefix",
+				       nic->index);
 		for (size_t j = 0; j < nic->n_neigh; j++)
 			if (!nic->neigh[j].has_mac)
-				return err_set(e, ERR_INVALID, EBADMSG, "a neighbour of interface %u has no MAC address", nic->index);
+				return err_set(e, ERR_INVALID, EBADMSG,
+					       "a neighbour of interface %u has no MAC address", nic->index);
 	}
 	return 0;
 }

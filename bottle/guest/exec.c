@@ -70,11 +70,17 @@ static bool has_cap(const struct guest_start *s, int cap)
 /* Into the cgroup and the namespaces; / is the container's after it. */
 static int enter(const struct exec_plan *plan, struct err *e)
 {
+	int r;
+
 	prctl(PR_SET_DUMPABLE, 0);
 	if (write(plan->cgroup_fd, "0", 1) < 0)
 		return err_errno(e, "join the container's cgroup");
-	if (plan->join == EXEC_CREATE)
-		return mounts_enter(has_cap(plan->start, CAP_SYS_ADMIN), e);
+	if (plan->join == EXEC_CREATE) {
+		r = mounts_enter(has_cap(plan->start, CAP_SYS_ADMIN), e);
+		if (plan->ready_fd >= 0)
+			close(plan->ready_fd);
+		return r;
+	}
 	if (setns(plan->pidfd, CLONE_NEWNS | CLONE_NEWCGROUP) < 0 || chdir("/") < 0)
 		return err_errno(e, "join the container's namespaces");
 	return 0;
@@ -223,7 +229,8 @@ static void give_stdio(const struct user *u)
 	struct stat st;
 
 	for (int fd = 0; fd < 3; fd++)
-		if (fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || (S_ISCHR(st.st_mode) && major(st.st_rdev) == PTS_MAJOR)) &&
+		if (fstat(fd, &st) == 0 &&
+		    (S_ISFIFO(st.st_mode) || (S_ISCHR(st.st_mode) && major(st.st_rdev) == PTS_MAJOR)) &&
 		    fchown(fd, u->uid, S_ISFIFO(st.st_mode) ? u->gid : (gid_t)-1) < 0)
 			continue;
 }

@@ -13,11 +13,12 @@ enum exec_join {
 struct exec_plan {
 	const struct guest_start *start;
 	enum exec_join join;
-	int pidfd;           /* EXEC_JOIN: PID 1 of the container */
-	int cgroup_fd;       /* the container's cgroup.procs */
-	int stdio[3];        /* -1: /dev/null; unused with a terminal */
-	int pts;             /* number of the terminal, -1: none */
-	int report_fd;       /* struct exec_report when it fails; nothing when execve succeeded */
+	int pidfd;     /* EXEC_JOIN: PID 1 of the container */
+	int cgroup_fd; /* the container's cgroup.procs */
+	int stdio[3];  /* -1: /dev/null; unused with a terminal */
+	int pts;       /* number of the terminal, -1: none */
+	int ready_fd;  /* EXEC_CREATE: closed once others can join, -1: none */
+	int report_fd; /* struct exec_report when it fails; nothing when execve succeeded */
 };
 
 struct exec_report {

@@ -42,14 +42,14 @@
 #include "guest/process.h"
 #include "guest/stats.h"
 
-#define PORT_TRIES      5000 /* of 2 ms */
-#define TERM_WAIT_MS    2000
-#define TERM_LOOK_MS    50
-#define KILL_WAIT_MS    2000 /* for the last output to be taken */
-#define FLUSH_WAIT_MS   1000
-#define NS_PER_SECOND   1000000000ULL
-#define ENTROPY_BITS    8
-#define GUEST_NOFILE    1048576 /* what docker gives */
+#define PORT_TRIES    5000 /* of 2 ms */
+#define TERM_WAIT_MS  2000
+#define TERM_LOOK_MS  50
+#define KILL_WAIT_MS  2000 /* for the last output to be taken */
+#define FLUSH_WAIT_MS 1000
+#define NS_PER_SECOND 1000000000ULL
+#define ENTROPY_BITS  8
+#define GUEST_NOFILE  1048576 /* what docker gives */
 
 enum phase { PHASE_PARKED, PHASE_CONFIGURED, PHASE_FAILED, PHASE_TERM, PHASE_KILL };
 
@@ -295,7 +295,8 @@ static void on_sigchld(struct source *s, int signo, void *arg)
 
 	(void)s;
 	(void)signo;
-	if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid && !container_owns(arg, info.si_pid))
+	if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid &&
+	    !container_owns(arg, info.si_pid))
 		waitpid(info.si_pid, NULL, WNOHANG);
 }
 

@@ -34,7 +34,8 @@
 enum etc_file { ETC_HOSTNAME, ETC_HOSTS, ETC_RESOLV, ETC_NUM };
 static const char *const etc_paths[ETC_NUM] = { "/etc/hostname", "/etc/hosts", "/etc/resolv.conf" };
 
-static int do_mount(const char *what, const char *where, const char *type, unsigned long flags, const char *data, struct err *e)
+static int do_mount(const char *what, const char *where, const char *type, unsigned long flags, const char *data,
+		    struct err *e)
 {
 	if (mount(what, where, type, flags, data) < 0)
 		return err_errno(e, "mount %s on '%s'", type ? type : what, where);
@@ -97,12 +98,14 @@ static char *find_disk(uint32_t index)
 	return found;
 }
 
-static int mount_disk(uint32_t index, const char *where, const char *type, unsigned long flags, const char *data, struct err *e)
+static int mount_disk(uint32_t index, const char *where, const char *type, unsigned long flags, const char *data,
+		      struct err *e)
 {
 	_cleanup_free_ char *disk = find_disk(index);
 
 	if (!disk)
-		return err_set(e, ERR_UNAVAILABLE, ENODEV, "the VM has no disk with the serial " GUEST_DISK_SERIAL, index);
+		return err_set(e, ERR_UNAVAILABLE, ENODEV, "the VM has no disk with the serial " GUEST_DISK_SERIAL,
+			       index);
 	mkdir_p(AT_FDCWD, where, 0755);
 	if (do_mount(disk, where, type, flags, data, e) < 0)
 		return err_wrap(e, GUEST_DISK_SERIAL, index);
@@ -224,13 +227,14 @@ static int make_nodes(struct err *e)
 		unsigned major, minor;
 		bool need; /* else only when the kernel has the device */
 	} nodes[] = {
-		{ "/dev/null", 1, 3, true },   { "/dev/zero", 1, 5, true },    { "/dev/full", 1, 7, true },
-		{ "/dev/random", 1, 8, true }, { "/dev/urandom", 1, 9, true }, { "/dev/tty", 5, 0, true },
+		{ "/dev/null", 1, 3, true },        { "/dev/zero", 1, 5, true },     { "/dev/full", 1, 7, true },
+		{ "/dev/random", 1, 8, true },      { "/dev/urandom", 1, 9, true },  { "/dev/tty", 5, 0, true },
 		{ "/dev/net/tun", 10, 200, false }, { "/dev/fuse", 10, 229, false },
 	};
 	static const char *const links[][2] = {
-		{ "pts/ptmx", "/dev/ptmx" },         { "/proc/self/fd", "/dev/fd" },     { "/proc/self/fd/0", "/dev/stdin" },
-		{ "/proc/self/fd/1", "/dev/stdout" }, { "/proc/self/fd/2", "/dev/stderr" }, { "/proc/kcore", "/dev/core" },
+		{ "pts/ptmx", "/dev/ptmx" },          { "/proc/self/fd", "/dev/fd" },
+		{ "/proc/self/fd/0", "/dev/stdin" },  { "/proc/self/fd/1", "/dev/stdout" },
+		{ "/proc/self/fd/2", "/dev/stderr" }, { "/proc/kcore", "/dev/core" },
 	};
 
 	mkdir_p(AT_FDCWD, "/dev/net", 0755);
@@ -260,14 +264,16 @@ static int make_dev(const struct guest_config *c, struct err *e)
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
 		if ((r = real_dir(dirs[i], e)) < 0)
 			return r;
-	snprintf(shm, sizeof(shm), "mode=1777,size=%llu", (unsigned long long)(c->shm_size ? c->shm_size : 64ULL << 20));
+	snprintf(shm, sizeof(shm), "mode=1777,size=%llu",
+		 (unsigned long long)(c->shm_size ? c->shm_size : 64ULL << 20));
 	if ((r = do_mount("tmpfs", "/dev", "tmpfs", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k", e)) < 0 ||
 	    (r = make_nodes(e)) < 0)
 		return r;
 	mkdir("/dev/pts", 0755);
 	mkdir("/dev/shm", 01777);
 	mkdir("/dev/mqueue", 01777);
-	if ((r = do_mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5", e)) < 0 ||
+	if ((r = do_mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+			  "newinstance,ptmxmode=0666,mode=0620,gid=5", e)) < 0 ||
 	    (r = do_mount("shm", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, shm, e)) < 0 ||
 	    (r = do_mount("mqueue", "/dev/mqueue", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, e)) < 0)
 		return r;
@@ -279,9 +285,10 @@ static const struct {
 	const char *name;
 	unsigned long set, clear;
 } tmpfs_flags[] = {
-	{ "ro", MS_RDONLY, 0 },     { "rw", 0, MS_RDONLY },     { "exec", 0, MS_NOEXEC },     { "noexec", MS_NOEXEC, 0 },
-	{ "suid", 0, MS_NOSUID },   { "nosuid", MS_NOSUID, 0 }, { "dev", 0, MS_NODEV },       { "nodev", MS_NODEV, 0 },
-	{ "sync", MS_SYNCHRONOUS, 0 }, { "noatime", MS_NOATIME, 0 }, { "defaults", 0, 0 },
+	{ "ro", MS_RDONLY, 0 },       { "rw", 0, MS_RDONLY },   { "exec", 0, MS_NOEXEC },
+	{ "noexec", MS_NOEXEC, 0 },   { "suid", 0, MS_NOSUID }, { "nosuid", MS_NOSUID, 0 },
+	{ "dev", 0, MS_NODEV },       { "nodev", MS_NODEV, 0 }, { "sync", MS_SYNCHRONOUS, 0 },
+	{ "noatime", MS_NOATIME, 0 }, { "defaults", 0, 0 },
 };
 
 static bool tmpfs_flag(const char *word, unsigned long *flags)
@@ -340,7 +347,8 @@ static int write_file(const struct config_file *f, struct err *e)
 		return err_errno(e, "create '%s'", f->path);
 	r = fd_write_all(fd, f->data.data, f->data.len);
 	if (r < 0 || fchmod(fd, f->mode & 07777) < 0)
-		return err_set(e, ERR_INTERNAL, r < 0 ? -r : errno, "write '%s': %s", f->path, strerror(r < 0 ? -r : errno));
+		return err_set(e, ERR_INTERNAL, r < 0 ? -r : errno, "write '%s': %s", f->path,
+			       strerror(r < 0 ? -r : errno));
 	return 0;
 }
 
@@ -405,10 +413,13 @@ int mounts_root(const struct guest_config *c, struct err *e)
 /* Docker's list: what tells or changes too much of a machine. A path that the kernel lacks is skipped. */
 static int mask(struct err *e)
 {
-	static const char *const hidden[] = { "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys",
-					      "/proc/latency_stats", "/proc/timer_list", "/proc/scsi", "/sys/firmware",
-					      "/sys/devices/virtual/powercap" };
-	static const char *const readonly[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger" };
+	static const char *const hidden[] = { "/proc/acpi",       "/proc/asound",
+					      "/proc/interrupts", "/proc/kcore",
+					      "/proc/keys",       "/proc/latency_stats",
+					      "/proc/timer_list", "/proc/scsi",
+					      "/sys/firmware",    "/sys/devices/virtual/powercap" };
+	static const char *const readonly[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
+						"/proc/sysrq-trigger" };
 	struct stat st;
 
 	for (size_t i = 0; i < ARRAY_SIZE(hidden); i++) {
@@ -421,7 +432,8 @@ static int mask(struct err *e)
 	for (size_t i = 0; i < ARRAY_SIZE(readonly); i++)
 		if (access(readonly[i], F_OK) == 0 &&
 		    (mount(readonly[i], readonly[i], NULL, MS_BIND | MS_REC, NULL) < 0 ||
-		     mount(NULL, readonly[i], NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0))
+		     mount(NULL, readonly[i], NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+			   NULL) < 0))
 			return err_errno(e, "make '%s' read-only", readonly[i]);
 	return 0;
 }

@@ -444,7 +444,8 @@ static pid_t fork_inside(struct container *c, enum exec_join join, struct err *e
 	if (pid == 0)
 		return 0;
 	if (pid < 0)
-		err_set(e, ERR_INTERNAL, errno, errno == ENOMEM ? "the container is not running" : "fork: %s", strerror(errno));
+		err_set(e, ERR_INTERNAL, errno, errno == ENOMEM ? "the container is not running" : "fork: %s",
+			strerror(errno));
 	if (setns(c->own_pidns_fd, CLONE_NEWPID) < 0)
 		fatal("return to the own PID namespace: %s", strerror(errno));
 	return pid;
@@ -452,7 +453,9 @@ static pid_t fork_inside(struct container *c, enum exec_join join, struct err *e
 
 static int create_holder(struct container *c, const struct guest_start *s, struct err *e)
 {
-	struct exec_plan plan = { .start = s, .join = EXEC_CREATE, .cgroup_fd = c->cgroup_fd, .pts = -1 };
+	struct exec_plan plan = {
+		.start = s, .join = EXEC_CREATE, .cgroup_fd = c->cgroup_fd, .pts = -1, .ready_fd = -1
+	};
 	struct exec_report report;
 	int fds[2];
 	pid_t pid;
@@ -475,10 +478,24 @@ static int create_holder(struct container *c, const struct guest_start *s, struc
 	return pid < 0 ? pid : 0;
 }
 
+/*
+ * Until the first process is in its namespaces, a pidfd of it leads to bottle-init's: so this waits. The child does
+ * nothing up to that point that the container could delay.
+ */
+static void wait_ready(const int fds[2])
+{
+	char none;
+
+	close(fds[1]);
+	while (read(fds[0], &none, 1) < 0 && errno == EINTR)
+		continue;
+	close(fds[0]);
+}
+
 static int launch(struct container *c, struct process *p, struct exec_plan *plan, struct err *e)
 {
 	bool holder = !p->main || plan->start->init;
-	int fds[2];
+	int fds[2], ready[2] = { -1, -1 };
 
 	if (c->init_pidfd < 0 && holder && create_holder(c, plan->start, e) < 0)
 		return -EIO;
@@ -491,10 +508,17 @@ static int launch(struct container *c, struct process *p, struct exec_plan *plan
 		return err_errno(e, "make a pipe");
 	plan->report_fd = fds[1];
 	p->report_fd = fds[0];
+	if (plan->join == EXEC_CREATE && pipe2(ready, O_CLOEXEC) < 0) {
+		close(fds[1]);
+		return err_errno(e, "make a pipe");
+	}
+	plan->ready_fd = ready[1];
 	p->pid = fork_inside(c, plan->join, e);
 	if (p->pid == 0)
 		exec_child(plan);
 	close(fds[1]);
+	if (plan->join == EXEC_CREATE)
+		wait_ready(ready);
 	if (p->pid < 0)
 		return p->pid;
 	if (plan->join == EXEC_CREATE)
@@ -515,7 +539,8 @@ static struct process *process_new(struct container *c, uint32_t stream, const s
 	p->report_fd = p->in_fd = -1;
 	p->oom_kills = oom_kills();
 	for (int i = 0; i < OUT_NUM; i++)
-		p->out[i] = (struct stream_out){ .fd = -1, .process = p,
+		p->out[i] = (struct stream_out){ .fd = -1,
+						 .process = p,
 						 .type = i == OUT_STDERR ? GUEST_STDERR : GUEST_STDOUT };
 	LIST_INSERT_HEAD(&c->processes, p, all);
 	c->n++;
@@ -602,7 +627,8 @@ static int resize(struct process *p, const struct frame *f)
 
 	tlv_iter_init(&it, f->body, f->size);
 	while ((r = tlv_next(&it, &t)) > 0)
-		if (!(t.tag == GUEST_TAG_ROWS && tlv_get_u32(&t, &rows)) && !(t.tag == GUEST_TAG_COLS && tlv_get_u32(&t, &cols)))
+		if (!(t.tag == GUEST_TAG_ROWS && tlv_get_u32(&t, &rows)) &&
+		    !(t.tag == GUEST_TAG_COLS && tlv_get_u32(&t, &cols)))
 			return -EBADMSG;
 	if (r < 0 || rows > UINT16_MAX || cols > UINT16_MAX)
 		return -EBADMSG;
@@ -622,7 +648,8 @@ static int send_signal(struct process *p, const struct frame *f)
 
 	tlv_iter_init(&it, f->body, f->size);
 	while ((r = tlv_next(&it, &t)) > 0)
-		if (!(t.tag == GUEST_TAG_SIGNAL && tlv_get_u32(&t, &signo)) && !(t.tag == GUEST_TAG_GROUP && tlv_get_u32(&t, &group)))
+		if (!(t.tag == GUEST_TAG_SIGNAL && tlv_get_u32(&t, &signo)) &&
+		    !(t.tag == GUEST_TAG_GROUP && tlv_get_u32(&t, &group)))
 			return -EBADMSG;
 	if (r < 0 || !signo || signo > SIGNAL_MAX)
 		return -EBADMSG;

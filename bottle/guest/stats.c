@@ -51,8 +51,8 @@ static void cpu(struct tlv *t)
 	uint64_t v[7] = { 0 }, tick = NS_PER_SECOND / (uint64_t)sysconf(_SC_CLK_TCK);
 
 	if (text)
-		sscanf(text, "cpu %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, &v[0], &v[1],
-		       &v[2], &v[3], &v[4], &v[5], &v[6]);
+		sscanf(text, "cpu %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
+		       &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6]);
 	tlv_u64(t, GUEST_TAG_STAT_CPU_USER_NS, (v[0] + v[1]) * tick);
 	tlv_u64(t, GUEST_TAG_STAT_CPU_SYSTEM_NS, (v[2] + v[5] + v[6]) * tick);
 	tlv_u64(t, GUEST_TAG_STAT_CPU_COUNT, (uint64_t)sysconf(_SC_NPROCESSORS_ONLN));
@@ -76,8 +76,8 @@ static void network(struct tlv *t)
 		char *colon = strchr(line, ':');
 
 		if (!colon || strstr(line, " lo:") || str_prefix(line, "lo:") ||
-		    sscanf(colon + 1, "%" SCNu64 " %" SCNu64 " %*u %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64, &v[0], &v[1], &v[2],
-			   &v[3]) != 4)
+		    sscanf(colon + 1, "%" SCNu64 " %" SCNu64 " %*u %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64, &v[0],
+			   &v[1], &v[2], &v[3]) != 4)
 			continue;
 		for (size_t i = 0; i < ARRAY_SIZE(sum); i++)
 			sum[i] += v[i];

@@ -54,7 +54,8 @@ static bool find_user(const char *who, const char *passwd, struct user *u, char 
 	size_t n;
 
 	while (passwd && (n = next_line(&passwd, &line, f))) {
-		if (n < 6 || !id_parse(f[2], &uid) || !id_parse(f[3], &gid) || !(str_eq(f[0], who) || (number && uid == id)))
+		if (n < 6 || !id_parse(f[2], &uid) || !id_parse(f[3], &gid) ||
+		    !(str_eq(f[0], who) || (number && uid == id)))
 			continue;
 		u->uid = uid;
 		u->gid = gid;
@@ -124,16 +125,18 @@ int user_resolve(const char *spec, char *const *group_add, const char *passwd, c
 		group_spec = colon[1] ? colon + 1 : NULL;
 	}
 	if (!find_user(who[0] ? who : "0", passwd, ret, &name))
-		return err_set(e, ERR_NOTFOUND, ENOENT, "unable to find user %s: no matching entries in passwd file", who);
+		return err_set(e, ERR_NOTFOUND, ENOENT, "unable to find user %s: no matching entries in passwd file",
+			       who);
 	if (group_spec && !find_group(group_spec, group, &ret->gid))
-		return err_set(e, ERR_NOTFOUND, ENOENT, "unable to find group %s: no matching entries in group file", group_spec);
+		return err_set(e, ERR_NOTFOUND, ENOENT, "unable to find group %s: no matching entries in group file",
+			       group_spec);
 	add_group(ret, ret->gid); /* as dockerd: the primary group is always among them */
 	if (!group_spec && name)
 		add_memberships(ret, name, group);
 	for (size_t i = 0; group_add && group_add[i]; i++) {
 		if (!find_group(group_add[i], group, &gid))
-			return err_set(e, ERR_NOTFOUND, ENOENT, "unable to find group %s: no matching entries in group file",
-				       group_add[i]);
+			return err_set(e, ERR_NOTFOUND, ENOENT,
+				       "unable to find group %s: no matching entries in group file", group_add[i]);
 		add_group(ret, gid);
 	}
 	return 0;

@@ -54,6 +54,7 @@ def config(g):
 
 def start_main(g):
     main = g.start("sh", "-c", "echo up; trap 'exit 7' TERM; while :; do sleep 0.1; done", main=1, pids_max=100)
+    is_("a process started right behind the main one", g.run("cat", "/etc/layer")[1], "top\n")
     g.until(lambda: b"up\n" in g.streams[main]["STDOUT"], 30, "the main process")
     return main
 
@@ -197,6 +198,19 @@ def show_streams(g):
     is_("all output, then the exit", (g.wait(n)["events"]["EXIT"]["CODE"], len(g.streams[n]["STDOUT"])), (5, 700000))
 
 
+def show_oom(g):
+    s = g.wait(g.start("awk", 'BEGIN { s = sprintf("%10000000s", "x"); for (;;) a[i++] = s i }', oom_adj=2000), 60)
+    is_("out of memory: the process is killed, and said so", s["events"].get("EXIT"), {"CODE": 137, "OOM": 1})
+    n = g.start("sleep", "100")
+    g.until(lambda: "STARTED" in g.streams[n]["events"], 20)
+    g.send("SIGNAL", n, guest.tlv(("SIGNAL", 9)))
+    is_("a plain KILL is not", g.wait(n)["events"]["EXIT"], {"CODE": 137, "OOM": 0})
+    begin = time.monotonic()
+    for _ in range(10):
+        g.run("true")
+    print("# %.0f ms a start of true" % ((time.monotonic() - begin) * 100))
+
+
 def show_stats(g):
     g.send("STATS")
     s = g.wait_control("STATS")[1]
@@ -213,7 +227,7 @@ def first_boot():
         config(g)
         main = start_main(g)
         is_("main process has started", g.streams[main]["events"]["STARTED"]["PID"], lambda p: p > 1)
-        for part in (show_config, show_codes, show_users, show_tty, show_streams, show_stats):
+        for part in (show_config, show_codes, show_users, show_tty, show_streams, show_oom, show_stats):
             part(g)
         is_("a fork bomb meets pids.max", sh(g, "for i in $(sh -c 'i=0; while [ $i -lt 150 ]; do i=$((i+1)); echo $i; done'); do "
             "sleep 3 & done", timeout=60)[2], lambda s: "can't fork" in s or "temporarily" in s)

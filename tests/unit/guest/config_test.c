@@ -133,7 +133,7 @@ static void test_limits(void **state)
 		int max;
 		bool string;
 	} cases[] = {
-		{ GUEST_TAG_LAYER, GUEST_LAYERS_MAX, false }, { GUEST_TAG_NIC, GUEST_NICS_MAX, false },
+		{ GUEST_TAG_LAYER, GUEST_LAYERS_MAX, false },   { GUEST_TAG_NIC, GUEST_NICS_MAX, false },
 		{ GUEST_TAG_FILE_PATH, GUEST_FILES_MAX, true }, { GUEST_TAG_HOST, CONFIG_STRINGS_MAX, true },
 		{ GUEST_TAG_DNS, CONFIG_STRINGS_MAX, false },
 	};
