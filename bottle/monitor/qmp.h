@@ -3,6 +3,7 @@
 #ifndef MONITOR_QMP_H
 #define MONITOR_QMP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"

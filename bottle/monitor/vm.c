@@ -118,7 +118,8 @@ static void send_config(struct vm *vm)
 		vm_fail(vm, "the container's configuration is larger than %d bytes", GUEST_BODY_MAX);
 		return;
 	}
-	memcpy(t.data + t.len, buf_ptr(&vm->guest_config), n);
+	if (n)
+		memcpy(t.data + t.len, buf_ptr(&vm->guest_config), n);
 	t.len += n;
 	channel_send_tlv(vm->channel, HOST_CONFIG, 0, &t);
 	explicit_bzero(space, sizeof(space));
@@ -440,11 +441,12 @@ static void on_detached(void *arg, struct process *p)
 }
 
 /* The VM ends for its observers when the last reader of any of its processes has everything. */
-static void check_drained(void *arg)
+static void on_drain_timer(struct source *s, void *arg)
 {
 	struct vm *vm = arg;
 	struct process *p;
 
+	(void)s;
 	if (vm->state != VM_DRAINING || !LIST_EMPTY(&vm->streams.main.clients))
 		return;
 	LIST_FOREACH(p, &vm->streams.ended, link)
@@ -458,13 +460,14 @@ static void on_clientless(void *arg, struct process *p)
 	struct vm *vm = arg;
 
 	(void)p;
-	loop_defer(vm->loop, check_drained, vm);
+	source_timer(vm->drain_timer, 0); /* not from within the list's walk */
 }
 
-static void tell_logged(void *arg)
+static void on_log_timer(struct source *s, void *arg)
 {
 	struct vm *vm = arg;
 
+	(void)s;
 	vm->log_told = false;
 	control_event(vm->control, MON_EV_LOG, NULL);
 }
@@ -476,7 +479,7 @@ static void on_logged(void *arg)
 	if (vm->log_told)
 		return;
 	vm->log_told = true;
-	loop_defer(vm->loop, tell_logged, vm);
+	source_timer(vm->log_timer, 0);
 }
 
 static const struct streams_events streams_events = {
@@ -674,6 +677,8 @@ struct vm *vm_new(struct loop *l, int take_fd)
 	vm->data_fd = vm->runtime_fd = vm->pid_fd = vm->channel_fd = -1;
 	vm->deadline = loop_timer(l, UINT64_MAX, on_deadline, vm);
 	vm->stop_timer = loop_timer(l, UINT64_MAX, on_stop_timer, vm);
+	vm->drain_timer = loop_timer(l, UINT64_MAX, on_drain_timer, vm);
+	vm->log_timer = loop_timer(l, UINT64_MAX, on_log_timer, vm);
 	loop_signal(l, SIGTERM, on_term, vm);
 	loop_signal(l, SIGINT, on_term, vm);
 	signal(SIGPIPE, SIG_IGN);
@@ -686,6 +691,10 @@ void vm_free(struct vm *vm)
 {
 	if (!vm)
 		return;
+	source_free(vm->deadline);
+	source_free(vm->stop_timer);
+	source_free(vm->drain_timer);
+	source_free(vm->log_timer);
 	control_free(vm->control);
 	streams_done(&vm->streams);
 	channel_free(vm->channel);

@@ -35,7 +35,7 @@ struct vm {
 	struct vmlog *log;
 	const struct vmm_ops *ops;
 	struct vmm *vmm;
-	struct source *deadline, *stop_timer;
+	struct source *deadline, *stop_timer, *drain_timer, *log_timer;
 	struct streams streams;
 	struct console console;
 	struct vmm_config config;
