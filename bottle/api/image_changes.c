@@ -109,8 +109,8 @@ static void set_label_pair(json_t *labels, const char *name, const char *value)
 }
 
 /* K=V K="V W" …, or the old form K V W. */
-static int set_pairs(json_t *into, const char *name, const char *text, void (*set)(json_t *, const char *, const char *),
-		     struct err *e)
+static int set_pairs(json_t *into, const char *name, const char *text,
+		     void (*set)(json_t *, const char *, const char *), struct err *e)
 {
 	_cleanup_free_ char *copy = xstrdup(text);
 	char *at = copy, *word;
@@ -200,7 +200,7 @@ static int set_volume(json_t *config, const char *text, struct err *e)
 		return 0;
 	}
 	list = json_parse(text, strlen(text), NULL);
-	json_array_foreach (list, i, item)
+	json_array_foreach(list, i, item)
 		if (json_is_string(item))
 			json_object_set_new(volumes, json_string_value(item), json_object());
 	i = json_array_size(list);
@@ -212,9 +212,9 @@ static const struct {
 	const char *name;
 	int (*set)(json_t *config, const char *text, struct err *e);
 } changes[] = {
-	{ "CMD", set_cmd },           { "ENTRYPOINT", set_entrypoint }, { "ENV", set_env },
-	{ "EXPOSE", set_expose },     { "LABEL", set_label },           { "STOPSIGNAL", set_stopsignal },
-	{ "USER", set_user },         { "VOLUME", set_volume },         { "WORKDIR", set_workdir },
+	{ "CMD", set_cmd },       { "ENTRYPOINT", set_entrypoint }, { "ENV", set_env },
+	{ "EXPOSE", set_expose }, { "LABEL", set_label },           { "STOPSIGNAL", set_stopsignal },
+	{ "USER", set_user },     { "VOLUME", set_volume },         { "WORKDIR", set_workdir },
 };
 
 int image_change(json_t *config, const char *line, struct err *e)

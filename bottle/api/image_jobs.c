@@ -169,7 +169,8 @@ static void take_failure(const struct ipc_msg *m, struct err *e)
 		else if (f.tag == UNPACK_TAG_TEXT && !text)
 			text = tlv_get_str(&f, ERR_TEXT_MAX);
 	}
-	err_set(e, cls < ERR_CLASS_NUM ? (enum err_class)cls : ERR_INTERNAL, EIO, "%s", text ? text : "image-unpack failed");
+	err_set(e, cls < ERR_CLASS_NUM ? (enum err_class)cls : ERR_INTERNAL, EIO, "%s",
+		text ? text : "image-unpack failed");
 }
 
 static void take_message(struct job *j, const struct ipc_msg *m)
@@ -236,7 +237,8 @@ static void answer_error(struct job *j)
 		return reply_err(r, &j->e);
 	/* docker load reports in band, always. */
 	reply_begin(r, 200, "application/json");
-	reply_write_json(r, json_pack("{s:{s:s}, s:s}", "errorDetail", "message", j->e.text, "error", j->e.text), "\r\n");
+	reply_write_json(r, json_pack("{s:{s:s}, s:s}", "errorDetail", "message", j->e.text, "error", j->e.text),
+			 "\r\n");
 	reply_end(r);
 }
 
@@ -452,7 +454,7 @@ static void start_waiting(void)
 	struct job *j, *next;
 	int n = 0;
 
-	TAILQ_FOREACH (j, &jobs, next)
+	TAILQ_FOREACH(j, &jobs, next)
 		n += j->running ? 1 : 0;
 	for (j = TAILQ_FIRST(&jobs); j && n < JOBS_MAX; j = next) {
 		next = TAILQ_NEXT(j, next);
@@ -467,7 +469,9 @@ static void job_new(struct request *r, const char *mode, char *config, char *key
 {
 	struct job *j = xcalloc(1, sizeof(*j));
 
-	*j = (struct job){ .engine = r->engine, .r = r, .mode = mode, .import_config = config, .import_key = key, .result_fd = -1 };
+	*j = (struct job){
+		.engine = r->engine, .r = r, .mode = mode, .import_config = config, .import_key = key, .result_fd = -1
+	};
 	r->arg = j;
 	r->on_gone = on_client_gone;
 	engine_busy(r->engine);
@@ -522,8 +526,9 @@ static int import_config(const struct query *q, char **ret, struct err *e)
 		return r;
 	rfc3339nano(created, now_real_ns());
 	message = message && *message ? message : "Imported from -";
-	config = json_pack("{s:s, s:s, s:s, s:O, s:s, s:[{s:s, s:s}]}", "architecture", "amd64", "os", "linux", "created",
-			   created, "config", settings, "comment", message, "history", "created", created, "comment", message);
+	config = json_pack("{s:s, s:s, s:s, s:O, s:s, s:[{s:s, s:s}]}", "architecture", "amd64", "os", "linux",
+			   "created", created, "config", settings, "comment", message, "history", "created", created,
+			   "comment", message);
 	*ret = json_text(config);
 	return *ret ? 0 : err_set(e, ERR_INVALID, EINVAL, "the message or a change is not UTF-8");
 }

@@ -13,10 +13,10 @@
 #include "images/store/reference.h"
 #include "images/store/store.h"
 
-#define TAR_BLOCK   512
-#define PIECE       (64 * 1024)
-#define NAMES_MAX   64
-#define SIZE_OCTAL  (1ULL << 33) /* what eleven octal digits hold */
+#define TAR_BLOCK  512
+#define PIECE      (64 * 1024)
+#define NAMES_MAX  64
+#define SIZE_OCTAL (1ULL << 33) /* what eleven octal digits hold */
 
 /* A file of the archive: text of ours, or a blob. */
 struct item {
@@ -30,9 +30,9 @@ struct save {
 	struct request *r;
 	struct item *items;
 	size_t n, at;
-	int fd;         /* the blob being sent */
-	uint64_t left;  /* of it */
-	bool begun;     /* its head went out */
+	int fd;        /* the blob being sent */
+	uint64_t left; /* of it */
+	bool begun;    /* its head went out */
 };
 
 static void save_free(struct save *s)
@@ -74,7 +74,10 @@ static void send_head(struct request *r, const char *name, uint64_t size)
 	snprintf(h + 136, 12, "%011o", 0);
 	memset(h + 148, ' ', 8);
 	h[156] = '0';
-	memcpy(h + 257, "ustar\0" "00", 8);
+	memcpy(h + 257,
+	       "ustar\0"
+	       "00",
+	       8);
 	for (int i = 0; i < TAR_BLOCK; i++)
 		sum += (unsigned char)h[i];
 	snprintf(h + 148, 8, "%06o", sum);
@@ -190,7 +193,7 @@ static json_t *manifest_of(json_t *manifest, const char *config)
 	json_t *m;
 	size_t i;
 
-	json_array_foreach (manifest, i, m)
+	json_array_foreach(manifest, i, m)
 		if (str_eq(json_str_or(m, "Config", NULL), config))
 			return m;
 	m = json_pack("{s:s, s:[], s:[]}", "Config", config, "RepoTags", "Layers");

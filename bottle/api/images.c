@@ -196,28 +196,37 @@ static bool is_true(const char *s)
 }
 
 /* Shell patterns against "name:tag" and "name", as the person would write them. */
-static bool matches_reference(const struct image *i, const json_t *patterns)
+static bool matches_reference(const char *key, const json_t *patterns)
 {
+	const char *full = reference_familiar(key);
+	_cleanup_free_ char *name = xstrndup(full, strcspn(full, "@"));
+	char *colon = strrchr(name, ':');
 	json_t *pattern;
-	size_t n;
+	size_t i;
 
-	json_array_foreach (patterns, n, pattern)
-		for (char **k = i->row.keys; k && *k; k++) {
-			const char *full = reference_familiar(*k);
-			_cleanup_free_ char *name = xstrndup(full, strcspn(full, "@"));
-			char *colon = strrchr(name, ':');
-
-			if (fnmatch(json_string_value(pattern), full, FNM_PATHNAME) == 0)
-				return true;
-			if (colon && !strchr(colon, '/'))
-				*colon = '\0';
-			if (fnmatch(json_string_value(pattern), name, FNM_PATHNAME) == 0)
-				return true;
-		}
+	if (colon && !strchr(colon, '/'))
+		*colon = '\0';
+	json_array_foreach(patterns, i, pattern)
+		if (fnmatch(json_string_value(pattern), full, FNM_PATHNAME) == 0 ||
+		    fnmatch(json_string_value(pattern), name, FNM_PATHNAME) == 0)
+			return true;
 	return false;
 }
 
-static bool list_filter_matches(const struct list_filter *l, const struct image *i)
+/* Leaves the keys that a pattern names: Docker lists no others. False when none does. */
+static bool keep_references(struct image *i, const json_t *patterns)
+{
+	char **kept = NULL;
+
+	for (char **k = i->row.keys; k && *k; k++)
+		if (matches_reference(*k, patterns))
+			strv_push(&kept, *k);
+	strv_free(i->row.keys);
+	i->row.keys = kept;
+	return kept;
+}
+
+static bool list_filter_matches(const struct list_filter *l, struct image *i)
 {
 	const char *dangling = json_string_value(json_array_get(filters_values(&l->f, "dangling"), 0));
 
@@ -225,7 +234,7 @@ static bool list_filter_matches(const struct list_filter *l, const struct image 
 		return false;
 	if (dangling && is_true(dangling) != !i->row.keys)
 		return false;
-	if (filters_has(&l->f, "reference") && !matches_reference(i, filters_values(&l->f, "reference")))
+	if (filters_has(&l->f, "reference") && !keep_references(i, filters_values(&l->f, "reference")))
 		return false;
 	return filters_match_labels(&l->f, "label", json_get(image_settings(i), "Labels"));
 }
@@ -355,8 +364,8 @@ static json_t *history_item(const json_t *step, uint64_t size)
 
 	if (rfc3339_parse(created, &ns) < 0)
 		ns = 0;
-	return json_pack("{s:s, s:I, s:s, s:[], s:I, s:s}", "Id", "<missing>", "Created", (json_int_t)(ns / NS), "CreatedBy",
-			 json_str_or(step, "created_by", ""), "Tags", "Size", (json_int_t)size, "Comment",
+	return json_pack("{s:s, s:I, s:s, s:[], s:I, s:s}", "Id", "<missing>", "Created", (json_int_t)(ns / NS),
+			 "CreatedBy", json_str_or(step, "created_by", ""), "Tags", "Size", (json_int_t)size, "Comment",
 			 json_str_or(step, "comment", ""));
 }
 
@@ -366,7 +375,7 @@ static json_t *history(const struct image *i, const struct store_layer *layers, 
 	json_t *steps = json_get(i->config, "history"), *step, *list = json_array(), *first;
 	size_t at, used = 0;
 
-	json_array_foreach (steps, at, step) {
+	json_array_foreach(steps, at, step) {
 		bool empty = json_is_true(json_get(step, "empty_layer"));
 
 		json_array_insert_new(list, 0, history_item(step, empty || used >= n ? 0 : layers[used].size));
@@ -492,26 +501,32 @@ static int check_delete(const struct image *i, const char *name, const char *key
 {
 	if (key && container && !force && strv_len(i->row.keys) == 1)
 		return err_set(e, ERR_CONFLICT, EBUSY,
-			       "conflict: unable to remove repository reference \"%s\" (must force) - container %.*s is using its "
-			       "referenced image %.*s", name, SHORT_ID, container, SHORT_ID, i->row.id);
+			       "conflict: unable to remove repository reference \"%s\" (must force) - container %.*s "
+			       "is using its "
+			       "referenced image %.*s",
+			       name, SHORT_ID, container, SHORT_ID, i->row.id);
 	if (key)
 		return 0;
 	if (container && running)
 		return err_set(e, ERR_CONFLICT, EBUSY,
-			       "conflict: unable to delete %.*s (cannot be forced) - image is being used by running container %.*s",
+			       "conflict: unable to delete %.*s (cannot be forced) - image is being used by running "
+			       "container %.*s",
 			       SHORT_ID, i->row.id, SHORT_ID, container);
 	if (repositories(i) > 1 && !force)
 		return err_set(e, ERR_CONFLICT, EBUSY,
-			       "conflict: unable to delete %.*s (must be forced) - image is referenced in multiple repositories",
+			       "conflict: unable to delete %.*s (must be forced) - image is referenced in multiple "
+			       "repositories",
 			       SHORT_ID, i->row.id);
 	if (container && !force)
 		return err_set(e, ERR_CONFLICT, EBUSY,
-			       "conflict: unable to delete %.*s (must be forced) - image is being used by stopped container %.*s",
+			       "conflict: unable to delete %.*s (must be forced) - image is being used by stopped "
+			       "container %.*s",
 			       SHORT_ID, i->row.id, SHORT_ID, container);
 	return 0;
 }
 
-static int delete_image(struct engine *g, const struct image *i, const char *key, bool used, json_t *report, struct err *e)
+static int delete_image(struct engine *g, const struct image *i, const char *key, bool used, json_t *report,
+			struct err *e)
 {
 	int r = 0;
 
@@ -538,7 +553,8 @@ void image_delete(struct request *r)
 		return reply_err(r, &e);
 	full = xasprintf("sha256:%s", i.row.id);
 	used = containers_use_image(g, full, &container, &running);
-	if (check_delete(&i, r->args[0], key, query_bool(&r->query, "force", false), used ? container : NULL, running, &e) < 0 ||
+	if (check_delete(&i, r->args[0], key, query_bool(&r->query, "force", false), used ? container : NULL, running,
+			 &e) < 0 ||
 	    delete_image(g, &i, key, used, report, &e) < 0)
 		return reply_err(r, &e);
 	reply_json(r, 200, json_incref(report));
@@ -582,7 +598,7 @@ void images_prune(struct request *r)
 	filters_done(&l.f);
 	if (k < 0)
 		return reply_err(r, &e);
-	reply_json(r, 200, json_pack("{s:o, s:I}", "ImagesDeleted",
-				     json_array_size(report) ? json_incref(report) : json_null(), "SpaceReclaimed",
-				     (json_int_t)freed));
+	reply_json(r, 200,
+		   json_pack("{s:o, s:I}", "ImagesDeleted", json_array_size(report) ? json_incref(report) : json_null(),
+			     "SpaceReclaimed", (json_int_t)freed));
 }

@@ -9,14 +9,14 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#define DEFAULT_DOMAIN  "docker.io"
-#define LEGACY_DOMAIN   "index.docker.io"
-#define LIBRARY         "library/"
-#define DEFAULT_TAG     "latest"
-#define DIGEST_PREFIX   "sha256:"
-#define DIGEST_HEX      64
-#define REFERENCE_MAX   1024
-#define LOWER           "abcdefghijklmnopqrstuvwxyz0123456789"
+#define DEFAULT_DOMAIN "docker.io"
+#define LEGACY_DOMAIN  "index.docker.io"
+#define LIBRARY        "library/"
+#define DEFAULT_TAG    "latest"
+#define DIGEST_PREFIX  "sha256:"
+#define DIGEST_HEX     64
+#define REFERENCE_MAX  1024
+#define LOWER          "abcdefghijklmnopqrstuvwxyz0123456789"
 
 static int invalid(struct err *e)
 {
@@ -125,9 +125,9 @@ static int cut_suffixes(char *text, char **ret_tag, char **ret_digest, struct er
 		*at = '\0';
 		*ret_digest = at + 1;
 		if (!str_prefix(at + 1, DIGEST_PREFIX))
-			return strchr(at + 1, ':') && at[1] != ':' ?
-				       err_set(e, ERR_INVALID, EINVAL, "unsupported digest algorithm") :
-				       invalid(e);
+			return strchr(at + 1, ':') && at[1] != ':'
+				       ? err_set(e, ERR_INVALID, EINVAL, "unsupported digest algorithm")
+				       : invalid(e);
 		if (!is_lower_hex(at + 1 + strlen(DIGEST_PREFIX), DIGEST_HEX))
 			return err_set(e, ERR_INVALID, EINVAL, "invalid checksum digest length");
 	}

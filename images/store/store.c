@@ -315,11 +315,15 @@ static int add_layer_rows(struct store *s, const struct store_new *n, struct err
 	for (size_t i = 0; i < n->n_layers && r == 0; i++) {
 		const struct store_layer *l = &n->layers[i];
 
-		r = run(s, query(s, e, "INSERT OR IGNORE INTO layers VALUES (?, ?, ?, ?)", "ttii", l->diff_id, l->blob,
-				 (int64_t)l->blob_size, (int64_t)l->size), e);
+		r = run(s,
+			query(s, e, "INSERT OR IGNORE INTO layers VALUES (?, ?, ?, ?)", "ttii", l->diff_id, l->blob,
+			      (int64_t)l->blob_size, (int64_t)l->size),
+			e);
 		if (r == 0)
-			r = run(s, query(s, e, "INSERT OR IGNORE INTO image_layers VALUES (?, ?, ?)", "tit", n->id, (int64_t)i,
-					 l->diff_id), e);
+			r = run(s,
+				query(s, e, "INSERT OR IGNORE INTO image_layers VALUES (?, ?, ?)", "tit", n->id,
+				      (int64_t)i, l->diff_id),
+				e);
 	}
 	return r;
 }
@@ -345,11 +349,14 @@ static int add_rows(struct store *s, const struct store_new *n, struct err *e)
 	int r = file_read_at(s->blobs_fd, n->id, STORE_CONFIG_MAX, &config, &len);
 
 	if (r < 0)
-		return err_set(e, ERR_INTERNAL, -r, "read the configuration of image sha256:%s: %s", n->id, strerror(-r));
+		return err_set(e, ERR_INTERNAL, -r, "read the configuration of image sha256:%s: %s", n->id,
+			       strerror(-r));
 	for (size_t i = 0; i < n->n_layers; i++)
 		size += n->layers[i].size;
-	r = run(s, query(s, e, "INSERT OR IGNORE INTO images VALUES (?, ?, ?, ?, ?)", "ttiii", n->id, config,
-			 config_created(config, len), now_real_ns(), (int64_t)size), e);
+	r = run(s,
+		query(s, e, "INSERT OR IGNORE INTO images VALUES (?, ?, ?, ?, ?)", "ttiii", n->id, config,
+		      config_created(config, len), now_real_ns(), (int64_t)size),
+		e);
 	if (r == 0)
 		r = add_layer_rows(s, n, e);
 	for (char **key = n->keys; key && *key && r == 0; key++)
@@ -517,11 +524,14 @@ int store_count(struct store *s, int64_t *ret, struct err *e)
 	return 0;
 }
 
-int store_layers(struct store *s, const char *id, struct store_layer ret[STORE_LAYERS_MAX], size_t *ret_n, struct err *e)
+int store_layers(struct store *s, const char *id, struct store_layer ret[STORE_LAYERS_MAX], size_t *ret_n,
+		 struct err *e)
 {
-	sqlite3_stmt *q = query(s, e,
-				"SELECT l.diff_id, l.blob, l.blob_size, l.size FROM image_layers i JOIN layers l USING (diff_id)"
-				" WHERE i.image = ? ORDER BY i.position", "t", id);
+	sqlite3_stmt *q =
+		query(s, e,
+		      "SELECT l.diff_id, l.blob, l.blob_size, l.size FROM image_layers i JOIN layers l USING (diff_id)"
+		      " WHERE i.image = ? ORDER BY i.position",
+		      "t", id);
 	size_t n = 0;
 
 	if (!q)
@@ -574,7 +584,9 @@ static int remove_rows(struct store *s, const char *id, struct err *e)
 	for (size_t i = 0; i < ARRAY_SIZE(statements) && r == 0; i++)
 		r = run(s, query(s, e, statements[i], "t", id), e);
 	if (r == 0)
-		r = run(s, query(s, e, "DELETE FROM layers WHERE diff_id NOT IN (SELECT diff_id FROM image_layers)", ""), e);
+		r = run(s,
+			query(s, e, "DELETE FROM layers WHERE diff_id NOT IN (SELECT diff_id FROM image_layers)", ""),
+			e);
 	return r;
 }
 

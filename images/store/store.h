@@ -58,7 +58,7 @@ struct store_image {
 	int64_t created; /* ns, from the configuration; 0 when it says none */
 	int64_t tagged;  /* ns */
 	uint64_t size;
-	char **keys;     /* strv, sorted */
+	char **keys; /* strv, sorted */
 };
 void store_image_done(struct store_image *i);
 
@@ -69,7 +69,8 @@ int store_get(struct store *s, const char *id, struct store_image *ret, struct e
 int store_ids(struct store *s, char ***ret, struct err *e);
 int store_count(struct store *s, int64_t *ret, struct err *e);
 /* Layers, bottom first. */
-int store_layers(struct store *s, const char *id, struct store_layer ret[STORE_LAYERS_MAX], size_t *ret_n, struct err *e);
+int store_layers(struct store *s, const char *id, struct store_layer ret[STORE_LAYERS_MAX], size_t *ret_n,
+		 struct err *e);
 /* "layers/HEX.vN.sqfs" and "blobs/sha256/HEX", below the data directory. Owned. */
 char *store_layer_path(const char *diff_id);
 char *store_blob_path(const char *hex);

@@ -39,8 +39,9 @@ static const struct sandbox_path paths_host_root[] = { { "/proc/self/fd/4", true
 static const struct sandbox_calls syscalls[] = {
 	{ "what any program needs", sandbox_calls_base },
 	{ "blobs and block images: made, filled, read back, named, kept; names for them found free",
-	  (const int[]){ SCMP_SYS(openat), SCMP_SYS(mkdirat), SCMP_SYS(pwrite64), SCMP_SYS(pread64), SCMP_SYS(ftruncate),
-			 SCMP_SYS(fsync), SCMP_SYS(fchmod), SCMP_SYS(renameat), SCMP_SYS(unlinkat), -1 } },
+	  (const int[]){ SCMP_SYS(openat), SCMP_SYS(mkdirat), SCMP_SYS(pwrite64), SCMP_SYS(pread64),
+			 SCMP_SYS(ftruncate), SCMP_SYS(fsync), SCMP_SYS(fchmod), SCMP_SYS(renameat), SCMP_SYS(unlinkat),
+			 -1 } },
 	{ "results to bottled, waiting when it is slow", (const int[]){ SCMP_SYS(sendmsg), SCMP_SYS(poll), -1 } },
 	{ 0 },
 };

@@ -188,7 +188,8 @@ static int take_data(struct reader *r, struct archive_entry *entry, struct inode
 		return err_set(r->e, ERR_LIMIT, EFBIG, "it is larger than %llu bytes", UNPACK_FILE_MAX);
 	r->files += (uint64_t)size;
 	if (r->files > UNPACK_FILES_MAX)
-		return err_set(r->e, ERR_LIMIT, EFBIG, "the files are larger than %llu bytes together", UNPACK_FILES_MAX);
+		return err_set(r->e, ERR_LIMIT, EFBIG, "the files are larger than %llu bytes together",
+			       UNPACK_FILES_MAX);
 	squash_file_begin(r->squash);
 	while ((k = archive_read_data_block(r->tar, &data, &n, &offset)) == ARCHIVE_OK) {
 		if (offset < 0 || offset > size || n > (uint64_t)(size - offset))

@@ -61,7 +61,8 @@ static int make_image(struct job *j, int blob_fd, struct member *f, const char *
 	if (r < 0)
 		return r;
 	if (expect && strcmp(f->layer.diff_id, expect) != 0)
-		return err_set(e, ERR_INVALID, EBADMSG, "its content has the diff id sha256:%s, the configuration says sha256:%s",
+		return err_set(e, ERR_INVALID, EBADMSG,
+			       "its content has the diff id sha256:%s, the configuration says sha256:%s",
 			       f->layer.diff_id, expect);
 	snprintf(name, sizeof(name), "%s.sqfs", f->layer.diff_id);
 	if (fsync(out_fd) < 0 || fchmod(out_fd, 0444) < 0 || renameat(j->layers_fd, "part", j->layers_fd, name) < 0)
@@ -85,7 +86,8 @@ static int take_layer(struct job *j, struct member *f, const char *expect, struc
 	if (f->known) {
 		r = layer_convert(fd, -1, &f->layer, e);
 		if (r == 0 && strcmp(f->layer.diff_id, expect) != 0)
-			r = err_set(e, ERR_INVALID, EBADMSG, "its content has the diff id sha256:%s, the configuration says sha256:%s",
+			r = err_set(e, ERR_INVALID, EBADMSG,
+				    "its content has the diff id sha256:%s, the configuration says sha256:%s",
 				    f->layer.diff_id, expect);
 	} else {
 		r = make_image(j, fd, f, expect, e);
@@ -160,7 +162,8 @@ static int import_config(struct job *j, struct planned *p, struct err *e)
 		return -EINVAL;
 	free(text);
 	json_object_set_new(config, "rootfs",
-			    json_pack("{s:s, s:[s+]}", "type", "layers", "diff_ids", "sha256:", p->layers[0]->layer.diff_id));
+			    json_pack("{s:s, s:[s+]}", "type", "layers", "diff_ids",
+				      "sha256:", p->layers[0]->layer.diff_id));
 	text = json_dumps(config, JSON_COMPACT | JSON_SORT_KEYS);
 	json_decref(config);
 	r = members_add(&j->members, "config.json", text, strlen(text), &p->config, e);

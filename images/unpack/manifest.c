@@ -89,10 +89,12 @@ static int check_name(const struct member *f, const char *name, struct err *e)
 
 	base = base ? base + 1 : name;
 	len = strlen(base);
-	if (!(str_prefix(name, "blobs/sha256/") && len == SHA256_HEX) && !(len == SHA256_HEX + 5 && str_suffix(base, ".json")))
+	if (!(str_prefix(name, "blobs/sha256/") && len == SHA256_HEX) &&
+	    !(len == SHA256_HEX + 5 && str_suffix(base, ".json")))
 		return 0;
 	if (strspn(base, "0123456789abcdef") >= SHA256_HEX && strncmp(base, f->hex, SHA256_HEX) != 0)
-		return err_set(e, ERR_INVALID, EBADMSG, "blob '%.64s': its content has the digest sha256:%s", base, f->hex);
+		return err_set(e, ERR_INVALID, EBADMSG, "blob '%.64s': its content has the digest sha256:%s", base,
+			       f->hex);
 	return 0;
 }
 
@@ -121,7 +123,7 @@ static int take_refs(struct planned *p, const json_t *tags, struct err *e)
 
 	if (json_array_size(tags) > UNPACK_REFS_MAX)
 		return err_set(e, ERR_LIMIT, E2BIG, "manifest.json: more than %d tags", UNPACK_REFS_MAX);
-	json_array_foreach (tags, i, tag) {
+	json_array_foreach(tags, i, tag) {
 		if (!json_is_string(tag) || json_string_length(tag) > UNPACK_REF_MAX)
 			return bad(e, "manifest.json: a tag is no string, or too long");
 		strv_push(&p->refs, json_string_value(tag));
@@ -151,7 +153,7 @@ static int take_docker_image(struct plan *p, struct members *m, const json_t *it
 		r = find_checked(m, json_object_get(item, "Config"), &image->config, e);
 	if (r == 0)
 		r = take_refs(image, json_object_get(item, "RepoTags"), e);
-	json_array_foreach (layers, i, name)
+	json_array_foreach(layers, i, name)
 		if (r == 0) {
 			r = find_checked(m, name, &image->layers[i], e);
 			image->n_layers++;
@@ -169,7 +171,7 @@ static int read_docker(struct plan *p, struct members *m, struct member *f, stru
 		return -EINVAL;
 	if (json_array_size(list) == 0)
 		r = bad(e, "manifest.json: not a list of images");
-	json_array_foreach (list, i, item)
+	json_array_foreach(list, i, item)
 		if (r == 0)
 			r = take_docker_image(p, m, item, e);
 	json_decref(list);
@@ -192,10 +194,12 @@ static int find_descriptor(struct members *m, const json_t *d, struct member **r
 	if (r < 0)
 		return r;
 	if (strcmp((*ret)->hex, digest + 7) != 0)
-		return err_set(e, ERR_INVALID, EBADMSG, "blob '%s': its content has the digest sha256:%s", digest, (*ret)->hex);
-	if (!json_is_integer(size) || json_integer_value(size) < 0 || (uint64_t)json_integer_value(size) != (*ret)->size)
-		return err_set(e, ERR_INVALID, EBADMSG, "blob '%s': it has %llu bytes, not what its descriptor says", digest,
-			       (unsigned long long)(*ret)->size);
+		return err_set(e, ERR_INVALID, EBADMSG, "blob '%s': its content has the digest sha256:%s", digest,
+			       (*ret)->hex);
+	if (!json_is_integer(size) || json_integer_value(size) < 0 ||
+	    (uint64_t)json_integer_value(size) != (*ret)->size)
+		return err_set(e, ERR_INVALID, EBADMSG, "blob '%s': it has %llu bytes, not what its descriptor says",
+			       digest, (unsigned long long)(*ret)->size);
 	return 0;
 }
 
@@ -211,7 +215,7 @@ static int take_oci_image(struct plan *p, struct members *m, const json_t *manif
 		r = too_many_layers(json_array_size(layers), e);
 	if (r == 0)
 		r = find_descriptor(m, json_object_get(manifest, "config"), &image->config, e);
-	json_array_foreach (layers, i, d)
+	json_array_foreach(layers, i, d)
 		if (r == 0) {
 			r = find_descriptor(m, d, &image->layers[i], e);
 			image->n_layers++;
@@ -243,9 +247,11 @@ static const char *descriptor_ref(const json_t *d)
 	return name && strpbrk(name, ":/") && strlen(name) <= UNPACK_REF_MAX ? name : NULL;
 }
 
-static int read_index(struct plan *p, struct members *m, const json_t *index, const char *ref, int depth, struct err *e);
+static int read_index(struct plan *p, struct members *m, const json_t *index, const char *ref, int depth,
+		      struct err *e);
 
-static int read_descriptor(struct plan *p, struct members *m, const json_t *d, const char *ref, int depth, struct err *e)
+static int read_descriptor(struct plan *p, struct members *m, const json_t *d, const char *ref, int depth,
+			   struct err *e)
 {
 	const char *own = descriptor_ref(d);
 	struct member *f;
@@ -259,8 +265,8 @@ static int read_descriptor(struct plan *p, struct members *m, const json_t *d, c
 		return -EINVAL;
 	ref = own ? own : ref;
 	if (json_is_array(json_object_get(j, "manifests")))
-		r = depth < UNPACK_INDEX_DEPTH ? read_index(p, m, j, ref, depth + 1, e) :
-						 bad(e, "its indexes are nested too deep");
+		r = depth < UNPACK_INDEX_DEPTH ? read_index(p, m, j, ref, depth + 1, e)
+					       : bad(e, "its indexes are nested too deep");
 	else
 		r = take_oci_image(p, m, j, ref, e);
 	json_decref(j);
@@ -277,7 +283,7 @@ static int read_index(struct plan *p, struct members *m, const json_t *index, co
 
 	if (json_array_size(list) > UNPACK_MEMBERS_MAX)
 		return bad(e, "its index is too long");
-	json_array_foreach (list, i, d)
+	json_array_foreach(list, i, d)
 		if (r == 0 && is_for_us(d))
 			r = read_descriptor(p, m, d, ref, depth, e);
 	return r;
@@ -324,7 +330,8 @@ static int check_platform(const json_t *config, struct err *e)
 	char a[32], b[32];
 
 	if ((os && !str_eq(os, ENGINE_OS)) || (arch && !str_eq(arch, ENGINE_ARCH)))
-		return err_set(e, ERR_INVALID, EINVAL, "the image is for %s/%s; this engine runs " ENGINE_OS "/" ENGINE_ARCH,
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "the image is for %s/%s; this engine runs " ENGINE_OS "/" ENGINE_ARCH,
 			       quote(a, sizeof(a), os ? os : "?"), quote(b, sizeof(b), arch ? arch : "?"));
 	return 0;
 }
@@ -342,7 +349,7 @@ int config_check(const json_t *config, size_t n_layers, const char *ret[UNPACK_L
 			       json_array_size(ids), n_layers);
 	if (!n_layers)
 		return bad(e, "the image has no layer");
-	json_array_foreach (ids, i, id) {
+	json_array_foreach(ids, i, id) {
 		ret[i] = json_string_value(id);
 		if (!ret[i] || !str_prefix(ret[i], DIGEST_PREFIX) || strlen(ret[i]) != 7 + SHA256_HEX ||
 		    !str_is_hex(ret[i] + 7, SHA256_HEX))

@@ -21,11 +21,11 @@
 
 #include "base/mem.h"
 
-#define BLOCK_SIZE      (128 * 1024)
-#define BLOCK_STORED    (1U << 24) /* in a block's size: not compressed */
-#define DEVICE_BLOCK    4096       /* the image's length is a multiple, as loop and virtio-blk want it */
-#define TABLE_NONE      0xFFFFFFFFFFFFFFFFULL
-#define XATTR_NONE      0xFFFFFFFFU
+#define BLOCK_SIZE   (128 * 1024)
+#define BLOCK_STORED (1U << 24) /* in a block's size: not compressed */
+#define DEVICE_BLOCK 4096       /* the image's length is a multiple, as loop and virtio-blk want it */
+#define TABLE_NONE   0xFFFFFFFFFFFFFFFFULL
+#define XATTR_NONE   0xFFFFFFFFU
 
 /* libsquashfs' view of our descriptor. */
 struct out_file {
@@ -444,8 +444,9 @@ static int write_tables(struct squash *s, struct tree *t)
 	s->super.fragment_table_start = TABLE_NONE;
 	s->super.export_table_start = TABLE_NONE;
 	s->super.xattr_id_table_start = TABLE_NONE;
-	s->super.flags |= SQFS_FLAG_UNCOMPRESSED_INODES | SQFS_FLAG_UNCOMPRESSED_DATA | SQFS_FLAG_UNCOMPRESSED_FRAGMENTS |
-			  SQFS_FLAG_NO_FRAGMENTS | SQFS_FLAG_UNCOMPRESSED_XATTRS | SQFS_FLAG_UNCOMPRESSED_IDS;
+	s->super.flags |= SQFS_FLAG_UNCOMPRESSED_INODES | SQFS_FLAG_UNCOMPRESSED_DATA |
+			  SQFS_FLAG_UNCOMPRESSED_FRAGMENTS | SQFS_FLAG_NO_FRAGMENTS | SQFS_FLAG_UNCOMPRESSED_XATTRS |
+			  SQFS_FLAG_UNCOMPRESSED_IDS;
 	if (!r)
 		r = sqfs_id_table_write(s->ids, &s->file.base, &s->super, &s->plain);
 	if (!r)

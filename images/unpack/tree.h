@@ -25,7 +25,7 @@ struct inode {
 	uint32_t refs;
 	mode_t mode; /* type and permissions */
 	uint32_t uid, gid, mtime;
-	char *target;               /* symbolic link */
+	char *target; /* symbolic link */
 	struct xattr *xattrs;
 	sqfs_inode_generic_t *data; /* regular file: where its blocks are */
 	/* squash.c, once it is written */
@@ -35,12 +35,12 @@ struct inode {
 
 struct node {
 	char *name;
-	struct node *parent;  /* NULL: the root */
-	struct inode *inode;  /* NULL: the name is only whited out */
-	bool whiteout;        /* hides what lower layers have under this name */
-	bool opaque;          /* directory: hides all that lower layers have in it */
+	struct node *parent; /* NULL: the root */
+	struct inode *inode; /* NULL: the name is only whited out */
+	bool whiteout;       /* hides what lower layers have under this name */
+	bool opaque;         /* directory: hides all that lower layers have in it */
 	unsigned int depth;
-	void *children;       /* tsearch(3) by name */
+	void *children; /* tsearch(3) by name */
 	size_t n_children;
 	/* squash.c, while it is written */
 	struct node **sorted;

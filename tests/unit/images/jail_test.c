@@ -30,8 +30,9 @@ static int make_file(void)
 	int fd = openat(UNPACK_DIR_FD, "new", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
 	return fd >= 0 && pwrite(fd, "x", 1, 0) == 1 && fsync(fd) == 0 && fchmod(fd, 0444) == 0 &&
-			       renameat(UNPACK_DIR_FD, "new", UNPACK_DIR_FD, "kept") == 0 ?
-		       FINE : DENIED;
+			       renameat(UNPACK_DIR_FD, "new", UNPACK_DIR_FD, "kept") == 0
+		       ? FINE
+		       : DENIED;
 }
 
 static int read_passwd(void)
@@ -46,7 +47,8 @@ static int climb_out(void)
 
 static int write_outside(void)
 {
-	return openat(AT_FDCWD, "/tmp/bottle-jail-test-escape", O_WRONLY | O_CREAT | O_CLOEXEC, 0600) >= 0 ? FINE : DENIED;
+	return openat(AT_FDCWD, "/tmp/bottle-jail-test-escape", O_WRONLY | O_CREAT | O_CLOEXEC, 0600) >= 0 ? FINE
+													   : DENIED;
 }
 
 static int use_network(void)

@@ -172,7 +172,8 @@ static void verify(struct fixture *f)
 	assert_int_equal(count_files(f, "blobs/sha256"),
 			 rows(f, "SELECT (SELECT count(*) FROM layers) + (SELECT count(*) FROM images)"));
 	assert_int_equal(rows(f, "SELECT count(*) FROM tags WHERE image NOT IN (SELECT id FROM images)"), 0);
-	assert_int_equal(rows(f, "SELECT count(*) FROM layers WHERE diff_id NOT IN (SELECT diff_id FROM image_layers)"), 0);
+	assert_int_equal(rows(f, "SELECT count(*) FROM layers WHERE diff_id NOT IN (SELECT diff_id FROM image_layers)"),
+			 0);
 	assert_int_equal(count_files(f, "staging"), 0);
 }
 
