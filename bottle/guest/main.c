@@ -195,6 +195,7 @@ static int configure(const struct guest_config *c, struct err *e)
 		if ((r = set_sysctl(*s, e)) < 0)
 			return r;
 	modules_drop();
+	mounts_limit_memory();
 	return 0;
 }
 
@@ -351,7 +352,7 @@ static void prepare(void)
 	prctl(PR_SET_DUMPABLE, 0);
 	if (mounts_early(&e) < 0 || module_load("virtio_mmio", &e) < 0 || module_load("virtio_console", &e) < 0)
 		fatal("%s", e.text);
-	while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd < 3) /* 0..2 are never anything else */
+	while ((fd = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0 && fd < 3) /* 0..2 are never anything else */
 		continue;
 	if (fd >= 3)
 		close(fd);

@@ -30,6 +30,9 @@
 #define CGROUPS  "/sys/fs/cgroup"
 #define STOP_TRY 50
 
+#define RESERVE_KB   8192 /* of memory, for bottle-init and the kernel */
+#define RESERVE_PART 32
+
 /* /etc files that are not the image's: written outside and bound over it, as docker does. */
 enum etc_file { ETC_HOSTNAME, ETC_HOSTS, ETC_RESOLV, ETC_NUM };
 static const char *const etc_paths[ETC_NUM] = { "/etc/hostname", "/etc/hosts", "/etc/resolv.conf" };
@@ -73,6 +76,24 @@ int mounts_early(struct err *e)
 	if (mkdir(MOUNTS_CGROUP, 0755) < 0)
 		return err_errno(e, "make the container's cgroup");
 	return 0;
+}
+
+void mounts_limit_memory(void)
+{
+	_cleanup_free_ char *text = NULL;
+	uint64_t total, available, reserve;
+	char limit[32], *at;
+	size_t len;
+
+	if (file_read_at(AT_FDCWD, "/proc/meminfo", 16384, &text, &len) < 0 || !(at = strstr(text, "MemAvailable:")))
+		return;
+	total = strtoull(strchr(text, ':') + 1, NULL, 10);
+	available = strtoull(strchr(at, ':') + 1, NULL, 10);
+	reserve = total / RESERVE_PART > RESERVE_KB ? total / RESERVE_PART : RESERVE_KB;
+	if (available <= 2 * reserve)
+		return;
+	snprintf(limit, sizeof(limit), "%llu", (unsigned long long)(available - reserve) * 1024);
+	write_text(MOUNTS_CGROUP "/memory.max", limit);
 }
 
 /* "/dev/vdX" of the disk whose serial is disk<index>. */

@@ -19,6 +19,12 @@ int mounts_early(struct err *e);
 int mounts_root(const struct guest_config *c, struct err *e);
 
 /*
+ * The container may use what is available now but for a reserve. Without this the whole VM runs short, and the kernel
+ * evicts and reads program pages for a minute (seen under TCG) before it kills anything.
+ */
+void mounts_limit_memory(void);
+
+/*
  * In the container's first process, already in its new PID namespace and
  * cgroup: takes a mount and a cgroup namespace and makes the root its /.
  * privileged: /proc/sys, /sys and the cgroup are writable and nothing is masked.

@@ -411,7 +411,7 @@ static int make_terminal(const struct guest_start *s, struct process *p, int *re
 }
 
 /* ours becomes non-blocking, theirs stays as programs expect it. */
-static int make_pipe(int *ret_ours, int *ret_theirs, bool read_end_ours, struct err *e)
+static int connect_stdio(int *ret_ours, int *ret_theirs, bool read_end_ours, struct err *e)
 {
 	int fds[2];
 
@@ -427,10 +427,10 @@ static int make_stdio(const struct guest_start *s, struct process *p, struct exe
 {
 	if (s->tty)
 		return make_terminal(s, p, &plan->pts, e);
-	if (make_pipe(&p->out[OUT_STDOUT].fd, &plan->stdio[1], true, e) < 0 ||
-	    make_pipe(&p->out[OUT_STDERR].fd, &plan->stdio[2], true, e) < 0)
+	if (connect_stdio(&p->out[OUT_STDOUT].fd, &plan->stdio[1], true, e) < 0 ||
+	    connect_stdio(&p->out[OUT_STDERR].fd, &plan->stdio[2], true, e) < 0)
 		return -EMFILE;
-	return s->input ? make_pipe(&p->in_fd, &plan->stdio[0], false, e) : 0;
+	return s->input ? connect_stdio(&p->in_fd, &plan->stdio[0], false, e) : 0;
 }
 
 /* fork(2) with the child in the container's PID namespace: a new one, or that of its PID 1. */

@@ -145,7 +145,7 @@ def show_tty(g):
     n = g.start("sh", "-c", "tty; stty size; read x; stty size; echo got $x; ls -l $(tty) | awk '{print $3}'", tty=1, stdin=1, rows=20,
                 cols=90, user="user")
     s = g.streams[n]
-    g.until(lambda: b"20 90" in s["STDOUT"], 20, "the terminal's size")
+    g.until(lambda: b"20 90\r\n" in s["STDOUT"], 20, "the terminal's size")
     g.send("RESIZE", n, guest.tlv(("ROWS", 40), ("COLS", 132)))
     g.write(n, b"line\n")
     g.wait(n)
@@ -199,7 +199,9 @@ def show_streams(g):
 
 
 def show_oom(g):
+    begin = time.monotonic()
     s = g.wait(g.start("awk", 'BEGIN { s = sprintf("%10000000s", "x"); for (;;) a[i++] = s i }', oom_adj=2000), 60)
+    print("# out of memory after %.1f s" % (time.monotonic() - begin))
     is_("out of memory: the process is killed, and said so", s["events"].get("EXIT"), {"CODE": 137, "OOM": 1})
     n = g.start("sleep", "100")
     g.until(lambda: "STARTED" in g.streams[n]["events"], 20)
