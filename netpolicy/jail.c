@@ -18,7 +18,7 @@
 #define NOBODY 65534
 
 static const struct sandbox_limit limits[] = {
-	{ RLIMIT_NPROC, 0 }, { RLIMIT_CORE, 0 }, { RLIMIT_FSIZE, 0 }, { .resource = -1 },
+	{ RLIMIT_NPROC, 0 }, { RLIMIT_CORE, 0 }, { .resource = -1 },
 };
 static const struct sandbox_path no_files[] = { { 0 } };
 
