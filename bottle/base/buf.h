@@ -28,7 +28,7 @@ static inline size_t buf_len(const struct buf *b)
 /* Valid until the next append; not NUL-terminated (see buf_cstr). */
 static inline char *buf_ptr(const struct buf *b)
 {
-	return b->data + b->start;
+	return b->data ? b->data + b->start : NULL; /* an offset to NULL is undefined, even 0 */
 }
 
 void buf_append(struct buf *b, const void *data, size_t n);
