@@ -32,7 +32,8 @@ static void read_image(struct check *c, const struct node *v, const struct at *a
 	if (!read_text(c, v, at, 255))
 		return;
 	if (v->text[0] == '-' || strpbrk(v->text, " \t\"'"))
-		check_error(c, RANK_USUAL, v->line, at, "is no image reference; write 'name', 'name:tag' or 'sha256:…'");
+		check_error(c, RANK_USUAL, v->line, at,
+			    "is no image reference; write 'name', 'name:tag' or 'sha256:…'");
 	else
 		c->policy->agent.image = xstrdup(v->text);
 }
@@ -53,7 +54,8 @@ static void read_command(struct check *c, const struct node *v, const struct at 
 		if (!read_kind(c, word, AT_ITEM(at, i), NODE_STRING))
 			continue;
 		if (strlen(word->text) > WORD_MAX || (i == 0 && !*word->text))
-			check_error(c, RANK_USUAL, word->line, AT_ITEM(at, i), "must have 1 to %d characters", WORD_MAX);
+			check_error(c, RANK_USUAL, word->line, AT_ITEM(at, i), "must have 1 to %d characters",
+				    WORD_MAX);
 		strv_push(&c->policy->agent.command, word->text);
 	}
 }
@@ -205,7 +207,8 @@ static bool host_form(struct check *c, const struct node *v, const struct at *at
 	if (strstr(host, "://") || strpbrk(host, "@?#"))
 		why = "is a URL; write its host alone";
 	else if (strchr(host, '/'))
-		why = "is no host name; write the host alone (address ranges are 'cidr' rules, which this version does not enforce)";
+		why = "is no host name; write the host alone (address ranges are 'cidr' rules, which this version does "
+		      "not enforce)";
 	else if (str_eq(host, "*"))
 		why = "matches every host; name the hosts, or '*.example.com' for all below one";
 	else if (has_port(host))
@@ -236,11 +239,13 @@ static void read_host(struct check *c, const struct node *v, const struct at *at
 		rule_of(c, at)->host = xasprintf("%s%s", wild ? "*." : "", name);
 	else if (kind == HOST_IPV4 || kind == HOST_IPV6)
 		check_error(c, RANK_USUAL, v->line, at,
-			    "'%.80s' is an address; address rules are 'cidr', never a host, and this version has none", v->text);
-	else
-		check_error(c, RANK_USUAL, v->line, at,
-			    "'%.80s' is no host name; ASCII letters, digits, '-' and dots (an international name as xn--…)",
+			    "'%.80s' is an address; address rules are 'cidr', never a host, and this version has none",
 			    v->text);
+	else
+		check_error(
+			c, RANK_USUAL, v->line, at,
+			"'%.80s' is no host name; ASCII letters, digits, '-' and dots (an international name as xn--…)",
+			v->text);
 }
 
 static void read_ports(struct check *c, const struct node *v, const struct at *at)
@@ -272,27 +277,18 @@ static void read_ports(struct check *c, const struct node *v, const struct at *a
 }
 
 static const struct policy_field allow_fields[] = {
-	{ "host", read_host, true },
-	{ "ports", read_ports, false },
-	{ "cidr", NULL, false },
-	{ "methods", NULL, false },
-	{ "paths", NULL, false },
-	{ "inject", NULL, false },
-	{ "limits", NULL, false },
-	{ NULL, NULL, false },
+	{ "host", read_host, true }, { "ports", read_ports, false }, { "cidr", NULL, false },
+	{ "methods", NULL, false },  { "paths", NULL, false },       { "inject", NULL, false },
+	{ "limits", NULL, false },   { NULL, NULL, false },
 };
 
 static const struct policy_field deny_fields[] = {
-	{ "host", read_host, true },
-	{ "ports", NULL, false },
-	{ "cidr", NULL, false },
-	{ "methods", NULL, false },
-	{ "paths", NULL, false },
-	{ NULL, NULL, false },
+	{ "host", read_host, true }, { "ports", NULL, false }, { "cidr", NULL, false },
+	{ "methods", NULL, false },  { "paths", NULL, false }, { NULL, NULL, false },
 };
 
-static void read_rules(struct check *c, const struct node *v, const struct at *at, struct policy_rule ***rules, size_t *n,
-		       const struct policy_field *fields)
+static void read_rules(struct check *c, const struct node *v, const struct at *at, struct policy_rule ***rules,
+		       size_t *n, const struct policy_field *fields)
 {
 	if (!read_list(c, v, at, RULES_MAX) || v->n == 0)
 		return;
@@ -303,8 +299,8 @@ static void read_rules(struct check *c, const struct node *v, const struct at *a
 		rule->line = v->items[i]->line;
 		(*rules)[(*n)++] = rule;
 		if (v->items[i]->kind == NODE_STRING)
-			check_error(c, RANK_USUAL, v->items[i]->line, AT_ITEM(at, i), "must be an object, as {\"host\": \"%.80s\"}",
-				    v->items[i]->text);
+			check_error(c, RANK_USUAL, v->items[i]->line, AT_ITEM(at, i),
+				    "must be an object, as {\"host\": \"%.80s\"}", v->items[i]->text);
 		else
 			read_fields(c, v->items[i], AT_ITEM(at, i), fields);
 	}
@@ -323,7 +319,8 @@ static void read_deny(struct check *c, const struct node *v, const struct at *at
 static void read_default(struct check *c, const struct node *v, const struct at *at)
 {
 	if (read_kind(c, v, at, NODE_STRING) && !str_eq(v->text, "deny"))
-		check_error(c, RANK_USUAL, v->line, at, "can only be \"deny\": what is not allowed by name stays closed");
+		check_error(c, RANK_USUAL, v->line, at,
+			    "can only be \"deny\": what is not allowed by name stays closed");
 }
 
 static const struct policy_field egress_fields[] = {
@@ -351,8 +348,10 @@ static void read_host_ip(struct check *c, const struct node *v, const struct at 
 
 	if (!read_text(c, v, at, HOST_MAX))
 		return;
-	if (inet_pton(AF_INET, v->text, &addr) != 1) /* all four parts: what is short or octal to one reader is not to another */
-		check_error(c, RANK_USUAL, v->line, at, "'%.80s' is no IPv4 address; write one of 127.0.0.0/8 in full", v->text);
+	if (inet_pton(AF_INET, v->text, &addr) !=
+	    1) /* all four parts: what is short or octal to one reader is not to another */
+		check_error(c, RANK_USUAL, v->line, at, "'%.80s' is no IPv4 address; write one of 127.0.0.0/8 in full",
+			    v->text);
 	else if (ntohl(addr.s_addr) >> 24 != 127)
 		check_error(c, RANK_USUAL, v->line, at,
 			    "'%s' is not in 127.0.0.0/8; a bottle is published to this machine only", v->text);
@@ -434,7 +433,8 @@ static void read_name(struct check *c, const struct node *v, const struct at *at
 		c->policy->name = xstrdup(v->text);
 	else
 		check_error(c, RANK_USUAL, v->line, at,
-			    "'%.60s' is no name; 1 to %d lower-case letters, digits and inner dashes", v->text, POLICY_NAME_MAX);
+			    "'%.60s' is no name; 1 to %d lower-case letters, digits and inner dashes", v->text,
+			    POLICY_NAME_MAX);
 }
 
 static void read_schema(struct check *c, const struct node *v, const struct at *at)
@@ -457,8 +457,12 @@ static const struct policy_field top_fields[] = {
 };
 
 const struct policy_object policy_objects[] = {
-	{ "", top_fields },          { "agent", agent_fields },      { "egress", egress_fields },
-	{ "egress.allow", allow_fields }, { "egress.deny", deny_fields }, { "publish", publish_fields },
+	{ "", top_fields },
+	{ "agent", agent_fields },
+	{ "egress", egress_fields },
+	{ "egress.allow", allow_fields },
+	{ "egress.deny", deny_fields },
+	{ "publish", publish_fields },
 	{ NULL, NULL },
 };
 
@@ -535,8 +539,9 @@ static void check_duplicates(struct check *c, const char *list, struct policy_ru
 
 	for (size_t i = 1; i < n; i++)
 		if (rules[i]->host && str_eq(rules[i]->host, rules[i - 1]->host))
-			check_error(c, RANK_USUAL, rules[i]->line, at, "'%s' has a rule already in line %u; make them one",
-				    rules[i]->host, rules[i - 1]->line);
+			check_error(c, RANK_USUAL, rules[i]->line, at,
+				    "'%s' has a rule already in line %u; make them one", rules[i]->host,
+				    rules[i - 1]->line);
 }
 
 static const struct policy_rule *find_rule(struct policy_rule *const *rules, size_t n, const char *host)
@@ -585,9 +590,10 @@ static void check_rules(struct check *c)
 		if (p->allow[i]->host)
 			killer = find_killer(deny, p->n_deny, p->allow[i]->host);
 		if (killer)
-			check_error(c, RANK_USUAL, p->allow[i]->line, AT_ITEM(at, i),
-				    "'%s' is allowed here and denied by '%s' in line %u; deny wins, so remove one of them",
-				    p->allow[i]->host, killer->host, killer->line);
+			check_error(
+				c, RANK_USUAL, p->allow[i]->line, AT_ITEM(at, i),
+				"'%s' is allowed here and denied by '%s' in line %u; deny wins, so remove one of them",
+				p->allow[i]->host, killer->host, killer->line);
 	}
 }
 
@@ -602,8 +608,9 @@ static void check_publish(struct check *c)
 		for (size_t k = 0; k < i; k++)
 			if (a->host_port && a->host_port == p->publish[k].host_port &&
 			    str_eq(a->host_ip, p->publish[k].host_ip))
-				check_error(c, RANK_USUAL, a->line, AT_ITEM(at, i), "%s:%u is published already in line %u",
-					    a->host_ip, a->host_port, p->publish[k].line);
+				check_error(c, RANK_USUAL, a->line, AT_ITEM(at, i),
+					    "%s:%u is published already in line %u", a->host_ip, a->host_port,
+					    p->publish[k].line);
 		if (a->port && p->publish[0].port && a->port != p->publish[0].port)
 			check_error(c, RANK_USUAL, a->line, AT_MEMBER(AT_ITEM(at, i), "port"),
 				    "the sidecar serves one port; line %u has %u already", p->publish[0].line,
@@ -690,7 +697,8 @@ int policy_load(const char *path, struct policy **ret, struct policy_errors *err
 	int r = file_read_at(AT_FDCWD, path, POLICY_FILE_MAX, &text, &n);
 
 	if (r == -EFBIG)
-		return err_set(e, ERR_LIMIT, EFBIG, "'%s' is larger than %d MiB; no policy is", path, POLICY_FILE_MAX >> 20);
+		return err_set(e, ERR_LIMIT, EFBIG, "'%s' is larger than %d MiB; no policy is", path,
+			       POLICY_FILE_MAX >> 20);
 	if (r < 0) {
 		errno = -r;
 		return err_errno(e, "read '%s'", path);

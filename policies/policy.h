@@ -90,7 +90,7 @@ static inline void cleanup_policy(struct policy **p)
 {
 	policy_free(*p);
 }
-#define _cleanup_policy_ _cleanup_(cleanup_policy)
+#define _cleanup_policy_        _cleanup_(cleanup_policy)
 #define _cleanup_policy_errors_ _cleanup_(policy_errors_done)
 
 #endif

@@ -43,8 +43,8 @@ static void insert(struct policy_errors *errors, int rank, unsigned int line, ch
 		free(text);
 		return;
 	}
-	while (i > 0 && (errors->v[i - 1].rank > rank ||
-			 (errors->v[i - 1].rank == rank && errors->v[i - 1].line > line))) {
+	while (i > 0 &&
+	       (errors->v[i - 1].rank > rank || (errors->v[i - 1].rank == rank && errors->v[i - 1].line > line))) {
 		errors->v[i] = errors->v[i - 1];
 		i--;
 	}
@@ -149,7 +149,8 @@ void read_fields(struct check *c, const struct node *v, const struct at *at, con
 		read_member(c, v->items[i], at, fields);
 	for (const struct policy_field *f = fields; f->name; f++)
 		if (f->required && !node_get(v, f->name))
-			check_error(c, RANK_USUAL, v->line, AT_MEMBER(at, f->name), "is missing, and has no default; add it");
+			check_error(c, RANK_USUAL, v->line, AT_MEMBER(at, f->name),
+				    "is missing, and has no default; add it");
 }
 
 /* ---- values ---- */
@@ -198,8 +199,8 @@ bool read_number(struct check *c, const struct node *v, const struct at *at, int
 	if (!read_kind(c, v, at, NODE_INT))
 		return false;
 	if (v->number < min || v->number > max) {
-		check_error(c, RANK_USUAL, v->line, at, "%" PRId64 " is out of range; %" PRId64 " to %" PRId64, v->number,
-			    min, max);
+		check_error(c, RANK_USUAL, v->line, at, "%" PRId64 " is out of range; %" PRId64 " to %" PRId64,
+			    v->number, min, max);
 		return false;
 	}
 	*ret = (uint64_t)v->number;
@@ -217,7 +218,8 @@ bool read_size(struct check *c, const struct node *v, const struct at *at, uint6
 		return false;
 	}
 	if (size < min || size > max) {
-		check_error(c, RANK_USUAL, v->line, at, "is out of range; %" PRIu64 "m to %" PRIu64 "g", min >> 20, max >> 30);
+		check_error(c, RANK_USUAL, v->line, at, "is out of range; %" PRIu64 "m to %" PRIu64 "g", min >> 20,
+			    max >> 30);
 		return false;
 	}
 	*ret = size;

@@ -20,7 +20,7 @@ struct at {
 	int index;
 };
 #define AT_MEMBER(up_, name_) (&(struct at){ (up_), (name_), -1 })
-#define AT_ITEM(up_, i_) (&(struct at){ (up_), NULL, (int)(i_) })
+#define AT_ITEM(up_, i_)      (&(struct at){ (up_), NULL, (int)(i_) })
 
 #define RANK_FIRST 0
 #define RANK_USUAL 1

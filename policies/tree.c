@@ -135,8 +135,7 @@ static int json_members(struct reader *r, json_t *v, struct node *n, unsigned in
 
 	if (json_object_size(v) > TREE_KEYS_MAX)
 		return too_many(r);
-	json_object_foreach(v, key, item)
-	{
+	json_object_foreach(v, key, item) {
 		if (strlen(key) > TREE_TEXT_MAX)
 			return too_long(r);
 		json_blanks(r);
@@ -158,8 +157,7 @@ static int json_items(struct reader *r, json_t *v, struct node *n, unsigned int 
 	json_t *item;
 	size_t i;
 
-	json_array_foreach(v, i, item)
-	{
+	json_array_foreach(v, i, item) {
 		child = json_node(r, item, depth + 1);
 		if (!child)
 			return -EBADMSG;
@@ -389,7 +387,8 @@ static struct node *yaml_node(struct reader *r, yaml_event_t *ev, unsigned int d
 	else if (ev->type == YAML_SCALAR_EVENT)
 		n = yaml_scalar(r, ev);
 	else if ((!map && !list) || yaml_decorated(ev))
-		err_set(r->e, ERR_INVALID, EBADMSG, "YAML anchors, aliases and tags are not taken; write the value itself");
+		err_set(r->e, ERR_INVALID, EBADMSG,
+			"YAML anchors, aliases and tags are not taken; write the value itself");
 	else
 		n = new_node(r, map ? NODE_MAP : NODE_LIST);
 	yaml_event_delete(ev);

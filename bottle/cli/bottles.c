@@ -55,8 +55,7 @@ const json_t *bottle_part(const struct bottle *b, const char *role)
 	json_t *c;
 	size_t i;
 
-	json_array_foreach(b->containers, i, c)
-	{
+	json_array_foreach(b->containers, i, c) {
 		if (str_eq(object_label(c, LABEL_ROLE), role))
 			return c;
 	}
@@ -80,8 +79,7 @@ static void add_names(char ***names, const json_t *objects)
 	json_t *o;
 	size_t i;
 
-	json_array_foreach(objects, i, o)
-	{
+	json_array_foreach(objects, i, o) {
 		const char *name = object_label(o, LABEL_NAME);
 		bool known = !name;
 
@@ -112,13 +110,14 @@ char *bottle_running_part(const char *name, const char *role, struct err *e)
 		return NULL;
 	part = bottle_part(&b, role);
 	if (!part || !object_name(part)) {
-		err_set(e, ERR_NOTFOUND, ENOENT, "bottle '%s' has no %s; 'bottle down %s' and 'bottle up' make it anew", name,
-			role, name);
+		err_set(e, ERR_NOTFOUND, ENOENT, "bottle '%s' has no %s; 'bottle down %s' and 'bottle up' make it anew",
+			name, role, name);
 		return NULL;
 	}
 	if (!str_eq(part_state(part), "running")) {
-		err_set(e, ERR_CONFLICT, EBUSY, "the %s of bottle '%s' is %s, not running; 'bottle logs %s' may say why", role,
-			name, part_state(part), name);
+		err_set(e, ERR_CONFLICT, EBUSY,
+			"the %s of bottle '%s' is %s, not running; 'bottle logs %s' may say why", role, name,
+			part_state(part), name);
 		return NULL;
 	}
 	return xstrdup(object_name(part));
@@ -126,7 +125,8 @@ char *bottle_running_part(const char *name, const char *role, struct err *e)
 
 /* ---- removal ---- */
 
-static int remove_object(const char *collection, const json_t *object, const char *query, unsigned int *count, struct err *e)
+static int remove_object(const char *collection, const json_t *object, const char *query, unsigned int *count,
+			 struct err *e)
 {
 	const char *id = json_string_value(json_object_get(object, "Id"));
 	_cleanup_free_ char *target = NULL;
@@ -151,8 +151,7 @@ static int remove_containers(const struct bottle *b, struct removal *done, struc
 	int r = 0;
 
 	for (int sidecar = 0; sidecar < 2; sidecar++)
-		json_array_foreach(b->containers, i, c)
-		{
+		json_array_foreach(b->containers, i, c) {
 			if (r < 0 || str_eq(object_label(c, LABEL_ROLE), "sidecar") != sidecar)
 				continue;
 			r = remove_object("containers", c, "?force=1&v=1", &done->containers, e);
@@ -167,7 +166,8 @@ static int verify_gone(const char *name, struct err *e)
 
 	if (r < 0)
 		return e->cls == ERR_NOTFOUND ? 0 : r;
-	return err_set(e, ERR_INTERNAL, EBUSY, "%zu containers and %zu networks of bottle '%s' are still there; try again",
+	return err_set(e, ERR_INTERNAL, EBUSY,
+		       "%zu containers and %zu networks of bottle '%s' are still there; try again",
 		       json_array_size(left.containers), json_array_size(left.networks), name);
 }
 
@@ -181,8 +181,7 @@ int bottle_remove(const char *name, struct removal *ret, struct err *e)
 
 	if (r == 0)
 		r = remove_containers(&b, &done, e);
-	json_array_foreach(b.networks, i, network)
-	{
+	json_array_foreach(b.networks, i, network) {
 		if (r == 0)
 			r = remove_object("networks", network, "", &done.networks, e);
 	}

@@ -23,9 +23,9 @@
 #include "cli/client.h"
 #include "proto/netpolicy.h"
 
-#define PROBE_MS      30000
-#define PROBE_MAX     4096
-#define FOUND_MAX     256
+#define PROBE_MS  30000
+#define PROBE_MAX 4096
+#define FOUND_MAX 256
 
 /* 0: there, found says what. Otherwise it is missing, and found says why. */
 typedef int (*probe_fn)(char found[FOUND_MAX]);
@@ -53,7 +53,11 @@ static int output_of(const char *path, char *const *argv, char out[PROBE_MAX])
 
 	if (pipe2(p, O_CLOEXEC) < 0)
 		return -errno;
-	pid = proc_spawn(&(struct spawn){ .path = path, .argv = argv, .stdin_fd = -1, .stdout_fd = p[1], .stderr_fd = -1,
+	pid = proc_spawn(&(struct spawn){ .path = path,
+					  .argv = argv,
+					  .stdin_fd = -1,
+					  .stdout_fd = p[1],
+					  .stderr_fd = -1,
 					  .die_with_parent = true },
 			 NULL);
 	close(p[1]);
@@ -189,14 +193,16 @@ static int probe_cgroup(char found[FOUND_MAX])
 }
 
 static const struct probe probes[] = {
-	{ "kvm", probe_kvm, false, "without it VMs are emulated, and slower; load kvm_intel or kvm_amd, or enable nested virtualisation" },
+	{ "kvm", probe_kvm, false,
+	  "without it VMs are emulated, and slower; load kvm_intel or kvm_amd, or enable nested virtualisation" },
 	{ "qemu", probe_qemu, true, "install qemu-system-x86" },
 	{ "guest kernel", probe_kernel, true, "build it with 'make guest', or install Bottle completely" },
 	{ "initramfs", probe_initramfs, true, "build it with 'make guest', or install Bottle completely" },
 	{ "netpolicyd", probe_netpolicyd, true,
 	  "as root: 'bottle socket install', or 'bottle socket hold --socket " NET_SOCKET
 	  " --mode 0666 --type seqpacket -- netpolicyd'" },
-	{ "user namespaces", probe_userns, true, "sysctl user.max_user_namespaces and kernel.unprivileged_userns_clone allow them" },
+	{ "user namespaces", probe_userns, true,
+	  "sysctl user.max_user_namespaces and kernel.unprivileged_userns_clone allow them" },
 	{ "tun", probe_tun, true, "load the module: modprobe tun" },
 	{ "cgroup", probe_cgroup, false, "the figures of 'docker stats' come from the guest all the same" },
 	{ "engine socket", probe_engine, true, "'bottle socket install'" },
@@ -220,7 +226,10 @@ static void print_row(const json_t *row)
 	bool good = json_is_true(json_object_get(row, "ok")), needed = json_is_true(json_object_get(row, "needed"));
 	const char *hint = json_string_value(json_object_get(row, "hint"));
 
-	printf("%-8s %-16s %s\n", good ? "ok" : needed ? "missing" : "absent",
+	printf("%-8s %-16s %s\n",
+	       good     ? "ok"
+	       : needed ? "missing"
+			: "absent",
 	       json_string_value(json_object_get(row, "name")), json_string_value(json_object_get(row, "found")));
 	if (hint)
 		printf("%-25s -> %s\n", "", hint);
@@ -234,10 +243,12 @@ int cmd_system_check(int argc, char **argv)
 		{ 0, "json", OPT_FLAG, &json, NULL, "print a JSON object" },
 		{ 0 },
 	};
-	const struct opt_usage usage = { .synopsis = "bottle system check [OPTIONS]",
-					 .summary = "Checks what this machine offers, and says what to do about what it lacks.\n"
-						    "Exit code 1: something that is needed is missing.",
-					 .opts = opts };
+	const struct opt_usage usage = {
+		.synopsis = "bottle system check [OPTIONS]",
+		.summary = "Checks what this machine offers, and says what to do about what it lacks.\n"
+			   "Exit code 1: something that is needed is missing.",
+		.opts = opts
+	};
 	int first, code = cli_parse(&usage, argc, argv, 0, 0, &first);
 	json_t *rows;
 

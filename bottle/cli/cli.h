@@ -19,7 +19,7 @@ enum exit_code {
 };
 
 struct command {
-	const char *name; /* "up", "policy check" */
+	const char *name;                  /* "up", "policy check" */
 	int (*run)(int argc, char **argv); /* argv[0] is the command's last word */
 	const char *summary;
 };

@@ -39,7 +39,8 @@ char *client_path(struct err *e)
 		return client_default_path();
 	if (str_prefix(docker, "unix://"))
 		return xstrdup(docker + 7);
-	err_set(e, ERR_INVALID, EINVAL, "DOCKER_HOST is '%s'; bottle speaks to unix:// sockets only: unset it, or eval \"$(bottle env)\"",
+	err_set(e, ERR_INVALID, EINVAL,
+		"DOCKER_HOST is '%s'; bottle speaks to unix:// sockets only: unset it, or eval \"$(bottle env)\"",
 		docker);
 	return NULL;
 }
@@ -50,10 +51,12 @@ static int dial_failed(const char *path, struct err *e)
 
 	if (code == ENOENT || code == ECONNREFUSED)
 		return err_set(e, ERR_UNAVAILABLE, code,
-			       "no engine answers at '%s' (%s); run 'bottle socket install', or 'bottle system service --socket %s'",
+			       "no engine answers at '%s' (%s); run 'bottle socket install', or 'bottle system service "
+			       "--socket %s'",
 			       path, strerror(code), path);
 	if (code == EACCES)
-		return err_set(e, ERR_DENIED, code, "'%s' belongs to another user; each user has an engine of their own", path);
+		return err_set(e, ERR_DENIED, code,
+			       "'%s' belongs to another user; each user has an engine of their own", path);
 	errno = code;
 	return err_errno(e, "connect to '%s'", path);
 }
@@ -132,7 +135,8 @@ static ssize_t receive(struct stream *s, struct err *e)
 	ssize_t n = buf_read(&s->in, s->fd, READ_SIZE);
 
 	if (n == -EAGAIN)
-		return err_set(e, ERR_UNAVAILABLE, ETIMEDOUT, "the engine did not answer within %d s; see 'bottle system check'",
+		return err_set(e, ERR_UNAVAILABLE, ETIMEDOUT,
+			       "the engine did not answer within %d s; see 'bottle system check'",
 			       CLIENT_CALL_MS / 1000);
 	if (n < 0) {
 		errno = (int)-n;
@@ -237,7 +241,7 @@ static enum err_class class_of_status(int status)
 		int status;
 		enum err_class cls;
 	} rows[] = {
-		{ 400, ERR_INVALID }, { 403, ERR_DENIED }, { 404, ERR_NOTFOUND },    { 409, ERR_CONFLICT },
+		{ 400, ERR_INVALID }, { 403, ERR_DENIED },      { 404, ERR_NOTFOUND },    { 409, ERR_CONFLICT },
 		{ 413, ERR_LIMIT },   { 501, ERR_UNSUPPORTED }, { 503, ERR_UNAVAILABLE },
 	};
 
@@ -253,7 +257,8 @@ static int read_body(struct stream *s, struct buf *out, struct err *e)
 
 	while ((r = stream_read(s, out, e)) > 0)
 		if (buf_len(out) > ANSWER_MAX)
-			return err_set(e, ERR_LIMIT, EFBIG, "the engine's answer is larger than %d MiB", ANSWER_MAX >> 20);
+			return err_set(e, ERR_LIMIT, EFBIG, "the engine's answer is larger than %d MiB",
+				       ANSWER_MAX >> 20);
 	return r;
 }
 

@@ -12,10 +12,9 @@ static int take_down(const char *name, json_t *results)
 	struct err e = { 0 };
 	int r = bottle_remove(name, &done, &e);
 
-	json_array_append_new(results,
-			      json_pack("{s:s, s:i, s:i, s:b, s:s*}", "name", name, "containers_removed", (int)done.containers,
-					"networks_removed", (int)done.networks, "verified_gone", done.verified, "error",
-					r < 0 ? e.text : NULL));
+	json_array_append_new(results, json_pack("{s:s, s:i, s:i, s:b, s:s*}", "name", name, "containers_removed",
+						 (int)done.containers, "networks_removed", (int)done.networks,
+						 "verified_gone", done.verified, "error", r < 0 ? e.text : NULL));
 	return r < 0 ? cli_fail(&e) : EXIT_DONE;
 }
 
@@ -24,8 +23,7 @@ static void print_results(const json_t *results)
 	json_t *o;
 	size_t i;
 
-	json_array_foreach(results, i, o)
-	{
+	json_array_foreach(results, i, o) {
 		if (!json_is_true(json_object_get(o, "verified_gone")))
 			continue;
 		printf("%s is down: %lld containers and %lld networks removed; checked: no container and no network "
@@ -58,9 +56,11 @@ int cmd_down(int argc, char **argv)
 		{ 0, "json", OPT_FLAG, &json, NULL, "print a JSON list" },
 		{ 0 },
 	};
-	const struct opt_usage usage = { .synopsis = "bottle down [OPTIONS] NAME|--all",
-					 .summary = "Removes a bottle's agent, sidecar and networks, and checks that nothing is left.",
-					 .opts = opts };
+	const struct opt_usage usage = {
+		.synopsis = "bottle down [OPTIONS] NAME|--all",
+		.summary = "Removes a bottle's agent, sidecar and networks, and checks that nothing is left.",
+		.opts = opts
+	};
 	int first, code = cli_parse(&usage, argc, argv, 0, 1, &first);
 	json_t *results;
 

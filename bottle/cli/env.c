@@ -13,9 +13,11 @@ int cmd_env(int argc, char **argv)
 		{ 0, "json", OPT_FLAG, &json, NULL, "print a JSON object" },
 		{ 0 },
 	};
-	const struct opt_usage usage = { .synopsis = "bottle env [OPTIONS]",
-					 .summary = "Prints the shell line that points docker's clients to the Engine socket.",
-					 .opts = opts };
+	const struct opt_usage usage = {
+		.synopsis = "bottle env [OPTIONS]",
+		.summary = "Prints the shell line that points docker's clients to the Engine socket.",
+		.opts = opts
+	};
 	int first, code = cli_parse(&usage, argc, argv, 0, 0, &first);
 	_cleanup_free_ char *url = NULL;
 

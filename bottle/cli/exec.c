@@ -23,7 +23,8 @@ int cmd_exec(int argc, char **argv)
 		{ 0 },
 	};
 	const struct opt_usage usage = { .synopsis = "bottle exec [OPTIONS] NAME [OPTIONS] -- CMD...",
-					 .summary = "Runs a command in a bottle's agent; its exit code is the command's.",
+					 .summary =
+						 "Runs a command in a bottle's agent; its exit code is the command's.",
 					 .opts = opts };
 	int first, code = cli_parse(&usage, argc, argv, 2, -1, &first);
 

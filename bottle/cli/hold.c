@@ -23,10 +23,10 @@
 #include "base/str.h"
 #include "cli/cli.h"
 
-#define STARTS_MAX  5
-#define STARTS_MS   10000
-#define GRACE_MS    5000
-#define BACKLOG     128
+#define STARTS_MAX 5
+#define STARTS_MS  10000
+#define GRACE_MS   5000
+#define BACKLOG    128
 
 struct holder {
 	struct loop *loop;
@@ -106,8 +106,14 @@ static void on_child(struct source *s, pid_t pid, int status, void *arg)
 
 static void start(struct holder *h)
 {
-	struct spawn spawn = { .path = h->program, .argv = h->argv, .fds = &h->fd, .n_fds = 1, .stdin_fd = -1,
-			       .stdout_fd = STDOUT_FILENO, .stderr_fd = -1, .before_exec = set_listen_pid };
+	struct spawn spawn = { .path = h->program,
+			       .argv = h->argv,
+			       .fds = &h->fd,
+			       .n_fds = 1,
+			       .stdin_fd = -1,
+			       .stdout_fd = STDOUT_FILENO,
+			       .stderr_fd = -1,
+			       .before_exec = set_listen_pid };
 	struct err e = { 0 };
 	pid_t pid = proc_spawn(&spawn, &e);
 
@@ -272,16 +278,19 @@ int cmd_socket_hold(int argc, char **argv)
 		{ 0, "type", OPT_STR, &type, "TYPE", "stream or seqpacket (default: stream)" },
 		{ 0 },
 	};
-	const struct opt_usage usage = { .synopsis = "bottle socket hold --socket PATH [OPTIONS] -- CMD...",
-					 .summary = "Holds a socket and starts CMD when it is used, as an init system would.",
-					 .opts = opts,
-					 .stop_at_operand = true };
+	const struct opt_usage usage = {
+		.synopsis = "bottle socket hold --socket PATH [OPTIONS] -- CMD...",
+		.summary = "Holds a socket and starts CMD when it is used, as an init system would.",
+		.opts = opts,
+		.stop_at_operand = true
+	};
 	int first, code = cli_parse(&usage, argc, argv, 1, -1, &first);
 	mode_t mode;
 
 	if (code >= 0)
 		return code;
-	if (!path || *path != '/' || !parse_mode(mode_text, &mode) || (!str_eq(type, "stream") && !str_eq(type, "seqpacket"))) {
+	if (!path || *path != '/' || !parse_mode(mode_text, &mode) ||
+	    (!str_eq(type, "stream") && !str_eq(type, "seqpacket"))) {
 		cli_error("--socket takes an absolute path, --mode an octal mode, --type stream or seqpacket");
 		return EXIT_USAGE;
 	}

@@ -61,8 +61,8 @@ static int write_log(struct frames *frames, struct buf *in, bool tty)
 
 static int show_log(const char *container, bool follow, bool timestamps, const char *tail, struct err *e)
 {
-	_cleanup_free_ char *query = xasprintf("/logs?stdout=1&stderr=1&follow=%d&timestamps=%d&tail=%s", follow, timestamps,
-					       tail);
+	_cleanup_free_ char *query =
+		xasprintf("/logs?stdout=1&stderr=1&follow=%d&timestamps=%d&tail=%s", follow, timestamps, tail);
 	_cleanup_free_ char *target = client_target("containers", container, query);
 	_cleanup_stream_ struct stream s = { .fd = -1 };
 	_cleanup_buf_ struct buf out = { 0 };

@@ -11,8 +11,7 @@ static json_t *summary(const struct bottle *all, const char *name)
 	json_t *c, *o;
 	size_t i;
 
-	json_array_foreach(all->containers, i, c)
-	{
+	json_array_foreach(all->containers, i, c) {
 		if (str_eq(object_label(c, LABEL_NAME), name))
 			json_array_append(one.containers, c);
 	}
@@ -36,8 +35,7 @@ static void print_table(const json_t *rows)
 
 	for (size_t k = 0; k < ARRAY_SIZE(heads); k++)
 		cli_table_cell(&t, heads[k]);
-	json_array_foreach(rows, i, row)
-	{
+	json_array_foreach(rows, i, row) {
 		for (size_t k = 0; k < ARRAY_SIZE(columns); k++) {
 			const char *text = json_string_value(json_object_get(row, columns[k]));
 			_cleanup_free_ char *cell = text ? xstrndup(text, k == 5 ? 12 : 80) : NULL;
@@ -58,7 +56,9 @@ int cmd_ls(int argc, char **argv)
 		{ 0, "json", OPT_FLAG, &json, NULL, "print a JSON list" },
 		{ 0 },
 	};
-	const struct opt_usage usage = { .synopsis = "bottle ls [OPTIONS]", .summary = "Lists the bottles.", .opts = opts };
+	const struct opt_usage usage = { .synopsis = "bottle ls [OPTIONS]",
+					 .summary = "Lists the bottles.",
+					 .opts = opts };
 	int first, code = cli_parse(&usage, argc, argv, 0, 0, &first);
 	json_t *rows;
 

@@ -41,8 +41,9 @@ const struct command commands[] = {
 
 static void help(FILE *out)
 {
-	fprintf(out, "Usage: bottle COMMAND [OPTIONS] [ARGUMENTS]\n\n"
-		     "Runs an agent in a microVM whose only way out is a sidecar that enforces a policy.\n\nCommands:\n");
+	fprintf(out,
+		"Usage: bottle COMMAND [OPTIONS] [ARGUMENTS]\n\n"
+		"Runs an agent in a microVM whose only way out is a sidecar that enforces a policy.\n\nCommands:\n");
 	for (const struct command *c = commands; c->name; c++)
 		fprintf(out, "  %-18s %s\n", c->name, c->summary);
 	fprintf(out, "\n'bottle COMMAND --help' shows the options of a command.\n");
@@ -77,7 +78,8 @@ static int unknown(const char *word, const char *second)
 		cli_error("unknown command '%s %s'", word, second);
 	for (const struct command *c = commands; c->name; c++)
 		if (strncmp(c->name, word, n) == 0 && c->name[n] == ' ')
-			fprintf(second && str_eq(second, "--help") ? stdout : stderr, "  %-18s %s\n", c->name, c->summary);
+			fprintf(second && str_eq(second, "--help") ? stdout : stderr, "  %-18s %s\n", c->name,
+				c->summary);
 	return second && str_eq(second, "--help") ? EXIT_DONE : EXIT_USAGE;
 }
 

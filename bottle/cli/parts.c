@@ -95,8 +95,7 @@ int plan_place(struct plan *p, const json_t *networks, struct err *e)
 	json_t *network, *config;
 	size_t i, k;
 
-	json_array_foreach(networks, i, network)
-	{
+	json_array_foreach(networks, i, network) {
 		json_array_foreach(json_object_get(json_object_get(network, "IPAM"), "Config"), k, config)
 			mark_used(used, json_string_value(json_object_get(config, "Subnet")));
 	}
@@ -110,8 +109,8 @@ int plan_place(struct plan *p, const json_t *networks, struct err *e)
 		text_of(p->agent_addr, p->subnet + 2);
 		return 0;
 	}
-	return err_set(e, ERR_LIMIT, EADDRNOTAVAIL, "all %u internal subnets of 10.88.0.0/16 are in use; take a bottle down",
-		       SUBNET_COUNT);
+	return err_set(e, ERR_LIMIT, EADDRNOTAVAIL,
+		       "all %u internal subnets of 10.88.0.0/16 are in use; take a bottle down", SUBNET_COUNT);
 }
 
 /* ---- bodies ---- */
@@ -127,8 +126,8 @@ static json_t *labels(const struct plan *p, const char *role)
 
 json_t *plan_network(const struct plan *p, bool internal)
 {
-	json_t *o = json_pack("{s:s, s:s, s:b, s:b, s:o}", "Name", internal ? p->internal : p->egress, "Driver", "bridge",
-			      "CheckDuplicate", 1, "Internal", internal, "Labels", labels(p, NULL));
+	json_t *o = json_pack("{s:s, s:s, s:b, s:b, s:o}", "Name", internal ? p->internal : p->egress, "Driver",
+			      "bridge", "CheckDuplicate", 1, "Internal", internal, "Labels", labels(p, NULL));
 	_cleanup_free_ char *subnet = NULL;
 	char net[INET_ADDRSTRLEN];
 
@@ -138,8 +137,9 @@ json_t *plan_network(const struct plan *p, bool internal)
 	}
 	text_of(net, p->subnet);
 	subnet = xasprintf("%s/%d", net, SUBNET_PREFIX);
-	json_object_set_new(o, "IPAM", json_pack("{s:s, s:[{s:s, s:s}]}", "Driver", "default", "Config", "Subnet", subnet,
-						 "Gateway", p->sidecar_addr));
+	json_object_set_new(o, "IPAM",
+			    json_pack("{s:s, s:[{s:s, s:s}]}", "Driver", "default", "Config", "Subnet", subnet,
+				      "Gateway", p->sidecar_addr));
 	return o;
 }
 
@@ -188,8 +188,8 @@ json_t *plan_sidecar(const struct plan *p)
 {
 	json_t *host = json_pack("{s:s, s:[s], s:i}", "NetworkMode", p->egress, "CapAdd", "NET_ADMIN", "Memory",
 				 SIDECAR_MEMORY);
-	json_t *networks = json_pack("{s:{}, s:{s:{s:s}}}", p->egress, p->internal, "IPAMConfig", "IPv4Address",
-				     p->sidecar_addr);
+	json_t *networks =
+		json_pack("{s:{}, s:{s:{s:s}}}", p->egress, p->internal, "IPAMConfig", "IPv4Address", p->sidecar_addr);
 	json_t *body = json_pack("{s:s, s:s, s:o, s:o, s:{s:o}}", "Image", SIDECAR_IMAGE, "Hostname", "sidecar", "Env",
 				 sidecar_env(p), "Labels", labels(p, "sidecar"), "NetworkingConfig", "EndpointsConfig",
 				 networks);
@@ -226,7 +226,8 @@ static json_t *agent_host(const struct plan *p)
 	if (a->pids)
 		json_object_set_new(host, "PidsLimit", json_integer((json_int_t)a->pids));
 	if (a->disk)
-		json_object_set_new(host, "StorageOpt", json_pack("{s:o}", "size", json_sprintf("%llu", (unsigned long long)a->disk)));
+		json_object_set_new(host, "StorageOpt",
+				    json_pack("{s:o}", "size", json_sprintf("%llu", (unsigned long long)a->disk)));
 	return host;
 }
 
@@ -235,10 +236,10 @@ json_t *plan_agent(const struct plan *p, const struct agent_run *run)
 	const struct policy_agent *a = &p->policy->agent;
 	char *const *command = run->command ? run->command : a->command;
 	json_t *networks = json_pack("{s:{s:{s:s}}}", p->internal, "IPAMConfig", "IPv4Address", p->agent_addr);
-	json_t *body = json_pack("{s:s, s:s, s:b, s:b, s:b, s:o, s:o, s:o, s:{s:o}}", "Image", a->image, "Hostname", p->name,
-				 "Tty", run->tty, "OpenStdin", 1, "StdinOnce", run->attached, "Env", agent_env(p), "Labels",
-				 labels(p, "agent"), "HostConfig", agent_host(p), "NetworkingConfig", "EndpointsConfig",
-				 networks);
+	json_t *body = json_pack("{s:s, s:s, s:b, s:b, s:b, s:o, s:o, s:o, s:{s:o}}", "Image", a->image, "Hostname",
+				 p->name, "Tty", run->tty, "OpenStdin", 1, "StdinOnce", run->attached, "Env",
+				 agent_env(p), "Labels", labels(p, "agent"), "HostConfig", agent_host(p),
+				 "NetworkingConfig", "EndpointsConfig", networks);
 	json_t *list = json_array();
 
 	json_object_set_new(body, "AttachStdin", json_boolean(run->attached));

@@ -19,10 +19,10 @@
 #define SIDECAR_MEMORY (128 << 20)
 
 /* Internal subnets: a /29 each of 10.88.0.0/16. The first address is the sidecar's, the second the agent's. */
-#define POOL_NETWORK 0x0a580000U
-#define POOL_PREFIX  16
+#define POOL_NETWORK  0x0a580000U
+#define POOL_PREFIX   16
 #define SUBNET_PREFIX 29
-#define SUBNET_COUNT (1U << (SUBNET_PREFIX - POOL_PREFIX))
+#define SUBNET_COUNT  (1U << (SUBNET_PREFIX - POOL_PREFIX))
 
 struct plan {
 	const struct policy *policy;

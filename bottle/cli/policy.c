@@ -35,7 +35,8 @@ static void print_summary(const struct policy *p, const char *hash)
 		printf("  nothing\n");
 	print_rules("deny", p->deny, p->n_deny);
 	for (size_t i = 0; i < p->n_publish; i++)
-		printf("publish: %s:%u -> sidecar %u\n", p->publish[i].host_ip, p->publish[i].host_port, p->publish[i].port);
+		printf("publish: %s:%u -> sidecar %u\n", p->publish[i].host_ip, p->publish[i].host_port,
+		       p->publish[i].port);
 	printf("policy sha256:%s\n", hash);
 }
 

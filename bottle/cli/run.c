@@ -128,10 +128,12 @@ int cmd_run(int argc, char **argv)
 		{ 'q', "quiet", OPT_FLAG, &quiet, NULL, "do not show the steps on stderr" },
 		{ 0 },
 	};
-	const struct opt_usage usage = { .synopsis = "bottle run [OPTIONS] FILE [-- CMD...]",
-					 .summary = "Starts a bottle, attaches to its agent, and removes the bottle when the agent ends.\n"
-						    "The exit code is the agent's.",
-					 .opts = opts };
+	const struct opt_usage usage = {
+		.synopsis = "bottle run [OPTIONS] FILE [-- CMD...]",
+		.summary = "Starts a bottle, attaches to its agent, and removes the bottle when the agent ends.\n"
+			   "The exit code is the agent's.",
+		.opts = opts
+	};
 	int first, code = cli_parse(&usage, argc, argv, 1, -1, &first);
 
 	if (code < 0)

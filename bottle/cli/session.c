@@ -273,9 +273,9 @@ static char *exec_create(const struct exec_spec *x, struct err *e)
 {
 	_cleanup_free_ char *target = client_target("containers", x->container, "/exec");
 	bool in = x->stdin_open || x->input;
-	_cleanup_json_ json_t *body = json_pack("{s:o, s:o, s:b, s:b, s:b, s:b}", "Cmd", strv_to_json(x->argv), "Env",
-						strv_to_json(x->env), "Tty", x->tty, "AttachStdin", in, "AttachStdout", 1,
-						"AttachStderr", 1);
+	_cleanup_json_ json_t *body =
+		json_pack("{s:o, s:o, s:b, s:b, s:b, s:b}", "Cmd", strv_to_json(x->argv), "Env", strv_to_json(x->env),
+			  "Tty", x->tty, "AttachStdin", in, "AttachStdout", 1, "AttachStderr", 1);
 	_cleanup_json_ json_t *answer = NULL;
 	const char *id;
 

@@ -29,7 +29,10 @@ struct session {
 	uint64_t timeout_ms; /* of the whole; 0: none */
 	int signo;           /* set: ended by this signal, not by the engine */
 };
-#define SESSION_EMPTY { .in_fd = -1 }
+#define SESSION_EMPTY \
+	{ \
+		.in_fd = -1 \
+	}
 
 /* Runs until the engine ends the stream, a signal, the timeout. */
 int session_run(struct session *s, struct err *e);
@@ -38,11 +41,11 @@ int session_run(struct session *s, struct err *e);
 struct exec_spec {
 	const char *container;
 	char *const *argv;
-	char *const *env;    /* NULL: none */
+	char *const *env;           /* NULL: none */
 	const char *user, *workdir; /* NULL: the container's */
 	bool tty, stdin_open;
-	const char *input;   /* sent to its stdin; NULL: none */
-	struct buf *out;     /* captured; NULL: passed through */
+	const char *input; /* sent to its stdin; NULL: none */
+	struct buf *out;   /* captured; NULL: passed through */
 	uint64_t timeout_ms;
 };
 /* Runs it to its end: the exit code, or -errno. */

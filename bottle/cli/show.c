@@ -6,11 +6,11 @@
 
 static json_t *addresses(const json_t *container)
 {
-	json_t *all = json_object_get(json_object_get(container, "NetworkSettings"), "Networks"), *net, *o = json_object();
+	json_t *all = json_object_get(json_object_get(container, "NetworkSettings"), "Networks"), *net,
+	       *o = json_object();
 	const char *name;
 
-	json_object_foreach(all, name, net)
-	{
+	json_object_foreach(all, name, net) {
 		json_t *addr = json_object_get(net, "IPAddress");
 
 		json_object_set(o, name, json_is_string(addr) ? addr : json_null());
@@ -22,9 +22,9 @@ static json_t *part_json(const json_t *c)
 {
 	json_t *ports = json_object_get(c, "Ports");
 
-	return json_pack("{s:s*, s:s*, s:s*, s:s, s:s*, s:s*, s:o, s:o}", "role", object_label(c, LABEL_ROLE), "container",
-			 object_name(c), "id", json_string_value(json_object_get(c, "Id")), "state", part_state(c), "status",
-			 json_string_value(json_object_get(c, "Status")), "image",
+	return json_pack("{s:s*, s:s*, s:s*, s:s, s:s*, s:s*, s:o, s:o}", "role", object_label(c, LABEL_ROLE),
+			 "container", object_name(c), "id", json_string_value(json_object_get(c, "Id")), "state",
+			 part_state(c), "status", json_string_value(json_object_get(c, "Status")), "image",
 			 json_string_value(json_object_get(c, "Image")), "addresses", addresses(c), "ports",
 			 ports ? json_incref(ports) : json_array());
 }
@@ -35,19 +35,16 @@ static json_t *bottle_json(const char *name, const struct bottle *b)
 	const char *policy = NULL;
 	size_t i;
 
-	json_array_foreach(b->containers, i, o)
-	{
+	json_array_foreach(b->containers, i, o) {
 		json_array_append_new(parts, part_json(o));
 		policy = object_label(o, LABEL_POLICY);
 	}
-	json_array_foreach(b->networks, i, o)
-	{
+	json_array_foreach(b->networks, i, o) {
 		json_t *config = json_array_get(json_object_get(json_object_get(o, "IPAM"), "Config"), 0);
 
-		json_array_append_new(networks,
-				      json_pack("{s:s*, s:s*, s:s*}", "name", object_name(o), "id",
-						json_string_value(json_object_get(o, "Id")), "subnet",
-						json_string_value(json_object_get(config, "Subnet"))));
+		json_array_append_new(networks, json_pack("{s:s*, s:s*, s:s*}", "name", object_name(o), "id",
+							  json_string_value(json_object_get(o, "Id")), "subnet",
+							  json_string_value(json_object_get(config, "Subnet"))));
 	}
 	return json_pack("{s:s, s:s*, s:o, s:o}", "name", name, "policy", policy, "parts", parts, "networks", networks);
 }
@@ -71,14 +68,12 @@ static void print_part(const json_t *part)
 	print_text(part, "status", ", ");
 	print_text(part, "image", ", image ");
 	printf("\n");
-	json_object_foreach(json_object_get(part, "addresses"), net, addr)
-	{
+	json_object_foreach(json_object_get(part, "addresses"), net, addr) {
 		printf("  ");
 		cli_print_safe(stdout, net);
 		printf(": %s\n", json_string_value(addr) ? json_string_value(addr) : "-");
 	}
-	json_array_foreach(json_object_get(part, "ports"), i, port)
-	{
+	json_array_foreach(json_object_get(part, "ports"), i, port) {
 		if (!json_object_get(port, "PublicPort"))
 			continue;
 		print_text(port, "IP", "  published on ");
@@ -95,12 +90,10 @@ static void print_bottle(const json_t *o)
 	print_text(o, "name", "");
 	print_text(o, "policy", ": policy ");
 	printf("\n");
-	json_array_foreach(json_object_get(o, "parts"), i, item)
-	{
+	json_array_foreach(json_object_get(o, "parts"), i, item) {
 		print_part(item);
 	}
-	json_array_foreach(json_object_get(o, "networks"), i, item)
-	{
+	json_array_foreach(json_object_get(o, "networks"), i, item) {
 		print_text(item, "name", "network ");
 		print_text(item, "subnet", " ");
 		printf("\n");

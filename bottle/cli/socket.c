@@ -50,9 +50,9 @@ static void place_init(struct place *p, bool user, const char *unit_dir)
 	_cleanup_free_ char *config = below_home("XDG_CONFIG_HOME", ".config"), *program = proc_program("");
 
 	p->system = geteuid() == 0 && !user;
-	p->unit_dir = unit_dir	   ? xstrdup(unit_dir) :
-		      p->system ? xstrdup("/etc/systemd/system") :
-				  xasprintf("%s/systemd/user", config);
+	p->unit_dir = unit_dir    ? xstrdup(unit_dir)
+		      : p->system ? xstrdup("/etc/systemd/system")
+				  : xasprintf("%s/systemd/user", config);
 	p->docker_dir = below_home("DOCKER_CONFIG", ".docker");
 	/* systemd's %t is /run for the system's manager, $XDG_RUNTIME_DIR for a user's. */
 	p->socket_path = p->system ? xstrdup("/run/bottle/engine.sock") : client_default_path();
@@ -73,7 +73,10 @@ static int systemctl(const struct place *p, bool quiet, const char *const *words
 		strv_push(&argv, "--user");
 	for (; *words; words++)
 		strv_push(&argv, *words);
-	pid = proc_spawn(&(struct spawn){ .path = "/usr/bin/systemctl", .argv = argv, .stdin_fd = -1, .stdout_fd = -1,
+	pid = proc_spawn(&(struct spawn){ .path = "/usr/bin/systemctl",
+					  .argv = argv,
+					  .stdin_fd = -1,
+					  .stdout_fd = -1,
 					  .stderr_fd = quiet ? null_fd : -1 },
 			 NULL);
 	if (pid < 0)
@@ -130,13 +133,13 @@ static int write_context(const struct place *p, struct err *e)
 
 static void tell_without_systemd(const struct place *p)
 {
-	printf("no systemd %s manager answers here: nothing was started. Hold the socket%s with\n", p->system ? "system" : "user",
-	       p->system ? "s" : "");
-	printf("  %s/bottle socket hold --socket %s -- %s/bottle system service --timeout 5s\n", p->bin_dir, p->socket_path,
-	       p->bin_dir);
+	printf("no systemd %s manager answers here: nothing was started. Hold the socket%s with\n",
+	       p->system ? "system" : "user", p->system ? "s" : "");
+	printf("  %s/bottle socket hold --socket %s -- %s/bottle system service --timeout 5s\n", p->bin_dir,
+	       p->socket_path, p->bin_dir);
 	if (p->system)
-		printf("  %s/bottle socket hold --socket %s --mode 0666 --type seqpacket -- %s/netpolicyd\n", p->bin_dir,
-		       NET_SOCKET, p->bin_dir);
+		printf("  %s/bottle socket hold --socket %s --mode 0666 --type seqpacket -- %s/netpolicyd\n",
+		       p->bin_dir, NET_SOCKET, p->bin_dir);
 }
 
 static int enable_units(const struct place *p)
@@ -155,7 +158,9 @@ static int enable_units(const struct place *p)
 
 #define PLACE_OPTS(user_, unit_dir_) \
 	{ 0, "user", OPT_FLAG, user_, NULL, "as root: the user's manager instead of the system's" }, \
-	{ 0, "unit-dir", OPT_STR, unit_dir_, "DIR", "where the units go (then nothing is enabled)" }
+	{ \
+		0, "unit-dir", OPT_STR, unit_dir_, "DIR", "where the units go (then nothing is enabled)" \
+	}
 
 int cmd_socket_install(int argc, char **argv)
 {
@@ -165,7 +170,8 @@ int cmd_socket_install(int argc, char **argv)
 	bool user = false;
 	const struct opt opts[] = { PLACE_OPTS(&user, &unit_dir), { 0 } };
 	const struct opt_usage usage = { .synopsis = "bottle socket install [OPTIONS]",
-					 .summary = "Writes systemd's units and a docker context, and enables the socket.",
+					 .summary =
+						 "Writes systemd's units and a docker context, and enables the socket.",
 					 .opts = opts };
 	int first, code = cli_parse(&usage, argc, argv, 0, 0, &first);
 
@@ -217,9 +223,11 @@ int cmd_socket_uninstall(int argc, char **argv)
 	struct err e = { 0 };
 	bool user = false;
 	const struct opt opts[] = { PLACE_OPTS(&user, &unit_dir), { 0 } };
-	const struct opt_usage usage = { .synopsis = "bottle socket uninstall [OPTIONS]",
-					 .summary = "Disables and removes what 'bottle socket install' wrote. Running bottles go on.",
-					 .opts = opts };
+	const struct opt_usage usage = {
+		.synopsis = "bottle socket uninstall [OPTIONS]",
+		.summary = "Disables and removes what 'bottle socket install' wrote. Running bottles go on.",
+		.opts = opts
+	};
 	int first, code = cli_parse(&usage, argc, argv, 0, 0, &first);
 
 	if (code >= 0)
@@ -260,10 +268,12 @@ int cmd_socket_status(int argc, char **argv)
 	const struct opt opts[] = { PLACE_OPTS(&user, &unit_dir),
 				    { 0, "json", OPT_FLAG, &json, NULL, "print a JSON object" },
 				    { 0 } };
-	const struct opt_usage usage = { .synopsis = "bottle socket status [OPTIONS]",
-					 .summary = "Shows whether the Engine socket is held, without starting the engine.\n"
-						    "Exit code 1: nobody holds it.",
-					 .opts = opts };
+	const struct opt_usage usage = {
+		.synopsis = "bottle socket status [OPTIONS]",
+		.summary = "Shows whether the Engine socket is held, without starting the engine.\n"
+			   "Exit code 1: nobody holds it.",
+		.opts = opts
+	};
 	int first, code = cli_parse(&usage, argc, argv, 0, 0, &first);
 
 	if (code >= 0)
@@ -275,10 +285,11 @@ int cmd_socket_status(int argc, char **argv)
 	installed = access(unit, F_OK) == 0;
 	context = access(meta, F_OK) == 0;
 	if (json)
-		cli_print_json(json_pack("{s:s, s:b, s:b, s:b}", "socket", p.socket_path, "held", held, "units", installed,
-					 "context", context));
+		cli_print_json(json_pack("{s:s, s:b, s:b, s:b}", "socket", p.socket_path, "held", held, "units",
+					 installed, "context", context));
 	else
-		printf("socket   %s: %s\nunits    %s: %s\ncontext  %s: %s\n", p.socket_path, held ? "held" : "nobody listens",
-		       unit, installed ? "installed" : "not installed", meta, context ? "installed" : "not installed");
+		printf("socket   %s: %s\nunits    %s: %s\ncontext  %s: %s\n", p.socket_path,
+		       held ? "held" : "nobody listens", unit, installed ? "installed" : "not installed", meta,
+		       context ? "installed" : "not installed");
 	return held ? EXIT_DONE : EXIT_FAILED;
 }

@@ -19,7 +19,8 @@ int cmd_system_service(int argc, char **argv)
 		{ 0 },
 	};
 	const struct opt_usage usage = { .synopsis = "bottle system service [OPTIONS]",
-					 .summary = "Serves the Engine API in the foreground; from LISTEN_FDS when given.",
+					 .summary =
+						 "Serves the Engine API in the foreground; from LISTEN_FDS when given.",
 					 .opts = opts };
 	int first, code = cli_parse(&usage, argc, argv, 0, 0, &first);
 	char *args[6] = { (char[]){ "bottled" } };
@@ -59,11 +60,11 @@ static void print_info(const json_t *info, const json_t *version)
 		const char *key, *label;
 		bool of_version;
 	} rows[] = {
-		{ "Version", "engine version", true },   { "ApiVersion", "API version", true },
-		{ "MinAPIVersion", "oldest API", true }, { "ContainersRunning", "running", false },
+		{ "Version", "engine version", true },     { "ApiVersion", "API version", true },
+		{ "MinAPIVersion", "oldest API", true },   { "ContainersRunning", "running", false },
 		{ "ContainersStopped", "stopped", false }, { "Images", "images", false },
-		{ "Driver", "storage driver", false },   { "DockerRootDir", "data directory", false },
-		{ "KernelVersion", "kernel", false },    { "NCPU", "CPUs", false },
+		{ "Driver", "storage driver", false },     { "DockerRootDir", "data directory", false },
+		{ "KernelVersion", "kernel", false },      { "NCPU", "CPUs", false },
 		{ "MemTotal", "memory", false },
 	};
 	json_t *warning;
@@ -71,8 +72,7 @@ static void print_info(const json_t *info, const json_t *version)
 
 	for (size_t k = 0; k < ARRAY_SIZE(rows); k++)
 		print_line(rows[k].of_version ? version : info, rows[k].key, rows[k].label);
-	json_array_foreach(json_object_get(info, "Warnings"), i, warning)
-	{
+	json_array_foreach(json_object_get(info, "Warnings"), i, warning) {
 		printf("warning: ");
 		cli_print_safe(stdout, json_string_value(warning) ? json_string_value(warning) : "");
 		putchar('\n');

@@ -10,7 +10,8 @@
 
 static int bad(const char *text, const char *why, struct err *e)
 {
-	return err_set(e, ERR_INVALID, EINVAL, "'%.100s' %s; write a URL as https://host/path, or host:port", text, why);
+	return err_set(e, ERR_INVALID, EINVAL, "'%.100s' %s; write a URL as https://host/path, or host:port", text,
+		       why);
 }
 
 static int scheme_port(const char *text, size_t n, uint16_t *ret)
@@ -18,7 +19,9 @@ static int scheme_port(const char *text, size_t n, uint16_t *ret)
 	static const struct {
 		const char *name;
 		uint16_t port;
-	} schemes[] = { { "https", 443 }, { "http", 80 }, { "wss", 443 }, { "ws", 80 }, { "ssh", 22 }, { "git", 9418 } };
+	} schemes[] = {
+		{ "https", 443 }, { "http", 80 }, { "wss", 443 }, { "ws", 80 }, { "ssh", 22 }, { "git", 9418 }
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(schemes); i++)
 		if (strlen(schemes[i].name) == n && strncasecmp(text, schemes[i].name, n) == 0) {

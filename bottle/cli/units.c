@@ -74,8 +74,13 @@ char *unit_render(const struct unit *u, const char *bin_dir, bool system)
 
 	for (const char *p = u->template; *p;) {
 		if (str_prefix(p, "@BIN@")) {
-			for (const char *c = bin_dir; *c; c++) /* systemd.syntax(7), systemd.unit(5): quotes and specifiers */
-				buf_printf(&out, "%s%c", *c == '%' ? "%" : *c == '"' || *c == '\\' ? "\\" : *c == '$' ? "$" : "",
+			for (const char *c = bin_dir; *c;
+			     c++) /* systemd.syntax(7), systemd.unit(5): quotes and specifiers */
+				buf_printf(&out, "%s%c",
+					   *c == '%'                 ? "%"
+					   : *c == '"' || *c == '\\' ? "\\"
+					   : *c == '$'               ? "$"
+								     : "",
 					   *c);
 			p += strlen("@BIN@");
 		} else if (str_prefix(p, "@DIRMODE@")) {

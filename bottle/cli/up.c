@@ -51,7 +51,8 @@ int up_open(struct up *u, const char *file, const char *name, struct policy **re
 	int code;
 
 	if (name && !policy_name_valid(name)) {
-		cli_error("'%.60s' is no name: 1 to %d lower-case letters, digits and inner dashes", name, POLICY_NAME_MAX);
+		cli_error("'%.60s' is no name: 1 to %d lower-case letters, digits and inner dashes", name,
+			  POLICY_NAME_MAX);
 		return EXIT_USAGE;
 	}
 	code = cli_load_policy(file, ret_policy, &compiled, &hash);
@@ -73,14 +74,15 @@ void up_done(struct up *u)
 
 static int need_image(const char *image, const char *shipped, struct err *e)
 {
-	_cleanup_free_ char *target = client_target("images", image, "/json"), *path = proc_share(shipped), *hint = NULL;
+	_cleanup_free_ char *target = client_target("images", image, "/json"), *path = proc_share(shipped),
+			    *hint = NULL;
 	int r = client_call("GET", target, NULL, NULL, e);
 
 	if (r == 0 || e->cls != ERR_NOTFOUND)
 		return r;
 	hint = access(path, R_OK) == 0 ? xasprintf("docker load -i %s", path) : xasprintf("docker load -i FILE");
-	return err_set(e, ERR_UNAVAILABLE, ENOENT, "the image '%s' is not here; load it: eval \"$(bottle env)\"; %s", image,
-		       hint);
+	return err_set(e, ERR_UNAVAILABLE, ENOENT, "the image '%s' is not here; load it: eval \"$(bottle env)\"; %s",
+		       image, hint);
 }
 
 static int step_images(struct up *u, struct err *e)
@@ -99,9 +101,11 @@ static int step_name(struct up *u, struct err *e)
 	if (r < 0)
 		return e->cls == ERR_NOTFOUND ? 0 : r;
 	agent = bottle_part(&b, "agent");
-	return err_set(e, ERR_CONFLICT, EEXIST, "a bottle '%s' is there already (agent %s%s); 'bottle down %s' removes it, --name gives another name",
-		       u->plan.name, part_state(agent),
-		       str_eq(object_label(agent, LABEL_POLICY), u->plan.hash) ? ", same policy" : "", u->plan.name);
+	return err_set(
+		e, ERR_CONFLICT, EEXIST,
+		"a bottle '%s' is there already (agent %s%s); 'bottle down %s' removes it, --name gives another name",
+		u->plan.name, part_state(agent),
+		str_eq(object_label(agent, LABEL_POLICY), u->plan.hash) ? ", same policy" : "", u->plan.name);
 }
 
 static int make_network(struct up *u, bool internal, struct err *e)
@@ -161,7 +165,11 @@ static int sidecar_ctl(struct up *u, const char *verb, const char *input, struct
 	char *const argv[] = { (char[]){ "/sidecar" }, (char[]){ "ctl" }, xstrdup(verb), NULL };
 	_cleanup_buf_ struct buf out = { 0 };
 	struct exec_spec x = {
-		.container = u->plan.sidecar, .argv = argv, .input = input, .out = &out, .timeout_ms = SIDECAR_TRY_MS,
+		.container = u->plan.sidecar,
+		.argv = argv,
+		.input = input,
+		.out = &out,
+		.timeout_ms = SIDECAR_TRY_MS,
 	};
 	int r = session_exec(&x, e);
 
@@ -242,12 +250,8 @@ struct step {
 };
 
 static const struct step prepare_steps[] = {
-	{ "images", step_images },
-	{ "name", step_name },
-	{ "networks", step_networks },
-	{ "sidecar", step_sidecar },
-	{ "policy", step_policy },
-	{ "health", step_health },
+	{ "images", step_images },   { "name", step_name },     { "networks", step_networks },
+	{ "sidecar", step_sidecar }, { "policy", step_policy }, { "health", step_health },
 	{ "agent", step_agent },
 };
 static const struct step start_step = { "start", step_start };
@@ -257,7 +261,8 @@ static void tell(struct up *u, const char *name, uint64_t ms)
 	json_array_append_new(u->steps, json_pack("{s:s, s:I}", "step", name, "ms", (json_int_t)ms));
 	if (!u->progress)
 		return;
-	fprintf(u->progress, "%s%-10s %6.2f s\n", isatty(fileno(u->progress)) ? "\r\033[K" : "", name, (double)ms / 1000);
+	fprintf(u->progress, "%s%-10s %6.2f s\n", isatty(fileno(u->progress)) ? "\r\033[K" : "", name,
+		(double)ms / 1000);
 	fflush(u->progress);
 }
 
@@ -354,13 +359,16 @@ int cmd_up(int argc, char **argv)
 	bool json = false;
 	const struct opt opts[] = {
 		{ 'n', "name", OPT_STR, &name, "NAME", "the bottle's name (default: the policy's)" },
-		{ 0, "no-wait", OPT_FLAG, &u.no_wait, NULL, "do not wait until the sidecar is healthy; until then nothing gets out" },
+		{ 0, "no-wait", OPT_FLAG, &u.no_wait, NULL,
+		  "do not wait until the sidecar is healthy; until then nothing gets out" },
 		{ 0, "json", OPT_FLAG, &json, NULL, "print the result as JSON" },
 		{ 0 },
 	};
-	const struct opt_usage usage = { .synopsis = "bottle up [OPTIONS] FILE",
-					 .summary = "Starts a bottle from a policy file: networks, sidecar, policy, agent.",
-					 .opts = opts };
+	const struct opt_usage usage = {
+		.synopsis = "bottle up [OPTIONS] FILE",
+		.summary = "Starts a bottle from a policy file: networks, sidecar, policy, agent.",
+		.opts = opts
+	};
 	int first, code = cli_parse(&usage, argc, argv, 1, 1, &first);
 
 	if (code < 0)

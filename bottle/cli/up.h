@@ -15,11 +15,11 @@ struct up {
 	struct agent_run agent;
 	char *agent_id;
 	bool no_wait;
-	FILE *progress;  /* where steps are told; NULL: nowhere */
-	json_t *steps;   /* [{"step", "ms"}] */
+	FILE *progress;   /* where steps are told; NULL: nowhere */
+	json_t *steps;    /* [{"step", "ms"}] */
 	const char *step; /* the one that is being done: for the message when it fails */
-	bool made;       /* something may exist in the engine */
-	int signo;       /* a signal asked to stop */
+	bool made;        /* something may exist in the engine */
+	int signo;        /* a signal asked to stop */
 };
 
 /* Loads, checks and seals the policy. -1: go on; otherwise the exit code, all said. */

@@ -25,9 +25,11 @@ int cmd_why(int argc, char **argv)
 	_cleanup_buf_ struct buf out = { 0 };
 	struct err e = { 0 };
 	const struct opt opts[] = { { 0 } };
-	const struct opt_usage usage = { .synopsis = "bottle why NAME URL|HOST:PORT",
-					 .summary = "Explains whether a bottle's agent may reach a URL or host, and by which rule.",
-					 .opts = opts };
+	const struct opt_usage usage = {
+		.synopsis = "bottle why NAME URL|HOST:PORT",
+		.summary = "Explains whether a bottle's agent may reach a URL or host, and by which rule.",
+		.opts = opts
+	};
 	int first, code = cli_parse(&usage, argc, argv, 2, 2, &first);
 	uint16_t number;
 

@@ -159,8 +159,10 @@ static void test_schema(void **state)
 static void test_hash_is_stable(void **state)
 {
 	static const char *const same[] = {
-		"{\"version\":1,\"name\":\"a\",\"agent\":{\"image\":\"i\"},\"egress\":{\"allow\":[{\"host\":\"B.example.\",\"ports\":[443,80]}]}}",
-		"{ \"egress\": {\"allow\": [{\"ports\": [80, 443], \"host\": \"b.example\"}]}, \"agent\": {\"image\": \"i\"}, \"name\": \"a\", \"version\": 1 }",
+		"{\"version\":1,\"name\":\"a\",\"agent\":{\"image\":\"i\"},\"egress\":{\"allow\":[{\"host\":\"B."
+		"example.\",\"ports\":[443,80]}]}}",
+		"{ \"egress\": {\"allow\": [{\"ports\": [80, 443], \"host\": \"b.example\"}]}, \"agent\": {\"image\": "
+		"\"i\"}, \"name\": \"a\", \"version\": 1 }",
 	};
 	char *compiled[2], *hash[2];
 
@@ -258,12 +260,9 @@ static void test_many_rules(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_valid),
-		cmocka_unit_test(test_invalid),
-		cmocka_unit_test(test_examples),
-		cmocka_unit_test(test_schema),
-		cmocka_unit_test(test_hash_is_stable),
-		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_valid),          cmocka_unit_test(test_invalid),
+		cmocka_unit_test(test_examples),       cmocka_unit_test(test_schema),
+		cmocka_unit_test(test_hash_is_stable), cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_many_rules),
 	};
 
