@@ -408,7 +408,7 @@ for s in socks:
 for i in range(128):
     q.call(NETWORK_DEL, NETWORK=i)
 check("nothing of the quota's test is left", q.call(LIST).rows == [])
-slices = [Client(SOCKET, 3000 + i) for i in range(15)]
+slices = [Client(SOCKET, 3000 + i) for i in range(14)]  # beside A, B and q
 check("16 slices, and a word when they are taken", [c.call(HELLO, VERSION=1).v.get("SLICE") is None for c in slices].count(True) == 1 and
       slices[-1].call(NETWORK_ADD, NETWORK=1, KIND=BRIDGE).cls == LIMIT)
 for c in slices + [q, stranger]:
@@ -444,16 +444,14 @@ for where, ns in (("the host's", HOST), ("the bottles'", N)):
           connect_from(A, "127.0.0.16", 8443) == "10.77.255.1")
 
 # ---- unpublish and ends ----
-live = socket.socket()
 pid_r, pid_w = os.pipe()
 go_r, go_w = os.pipe()
 pid = os.fork()
 if pid == 0:
     os.setresuid(A, A, A)
+    live = socket.socket()
     live.settimeout(WAIT)
-    live.connect(("127.0.0.16", 8443))
-    live.recv(100)
-    os.write(pid_w, b"1")
+    os.write(pid_w, tcp_ask(live, "127.0.0.16", 8443)[:1].encode())
     os.read(go_r, 1)
     live.settimeout(3)
     try:
@@ -462,7 +460,7 @@ if pid == 0:
     except OSError:
         os.write(pid_w, b"cut")
     os._exit(0)
-os.read(pid_r, 1)
+check("control: a connection stands", os.read(pid_r, 1) == b"1")
 check("unpublish", a.call(UNPUBLISH, ENDPOINT=0x12, PROTO=6, HOST_ADDR="127.0.0.16", HOST_PORT=8443).ok)
 os.write(go_w, b"1")
 check("an established connection is cut", os.read(pid_r, 10) == b"cut")

@@ -10,4 +10,4 @@ fi
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 chmod 755 "$tmp"
-PYTHONPATH=tests/lib PYTHONDONTWRITEBYTECODE=1 unshare -n -m timeout 300 python3 tests/integration/netpolicy.py "$BUILD" "$tmp"
+PYTHONPATH=tests/lib PYTHONDONTWRITEBYTECODE=1 unshare -n -m timeout 120 python3 tests/integration/netpolicy.py "$BUILD" "$tmp"
