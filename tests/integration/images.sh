@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Images from hostile bytes to the store: image-unpack alone, then bottled with the docker CLI as its client.
+# Scripts for other shells are quoted on purpose.
+# shellcheck disable=SC2016
 set -u
 here=$(cd "$(dirname "$0")/.." && pwd)
 # shellcheck source=tests/lib/tap.sh
