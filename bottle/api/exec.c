@@ -377,8 +377,13 @@ void exec_start(struct request *r)
 		r->on_gone = detached_gone;
 	} else {
 		x->fd = reply_hijack(r, stream_content_type(r, member_flag(x->config, "Tty")), &x->early);
-		if (x->fd < 0 || buf_len(&x->early) > EARLY_MAX)
+		if (x->fd < 0)
 			return;
+		if (buf_len(&x->early) > EARLY_MAX) { /* no client sends so much before it hears anything */
+			close(TAKE_FD(x->fd));
+			buf_clear(&x->early);
+			return;
+		}
 	}
 	exec_run(x);
 }
