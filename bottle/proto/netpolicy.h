@@ -8,7 +8,9 @@
  * never carries an interface name, a rule or an address outside the caller's
  * slice. Each request has a seq and gets NET_OK or NET_ERR with it.
  * All requests are idempotent: adding what is there with the same values, and
- * deleting what is not there, are OK.
+ * deleting what is not there, are OK. One exception: an endpoint whose tap is
+ * held is CONFLICT, since a tap is handed out once; when it is closed, the
+ * endpoint is gone, with its publishes.
  *
  * Objects belong to the uid, not to the connection: they outlive bottled and
  * netpolicyd. A tap lives as long as its descriptor; its rules until NET_ENDPOINT_DEL
