@@ -133,7 +133,7 @@ static int probe_initramfs(char found[FOUND_MAX])
 	return probe_file("initramfs", found);
 }
 
-static int probe_socket(const char *path, int type, char found[FOUND_MAX])
+static int probe_socket(int type, const char *path, char found[FOUND_MAX])
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	_cleanup_close_ int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
@@ -151,7 +151,7 @@ static int probe_socket(const char *path, int type, char found[FOUND_MAX])
 
 static int probe_netpolicyd(char found[FOUND_MAX])
 {
-	return probe_socket(NET_SOCKET, SOCK_SEQPACKET, found);
+	return probe_socket(SOCK_SEQPACKET, NET_SOCKET, found);
 }
 
 static int probe_engine(char found[FOUND_MAX])
@@ -159,7 +159,7 @@ static int probe_engine(char found[FOUND_MAX])
 	struct err e = { 0 };
 	_cleanup_free_ char *path = client_path(&e);
 
-	return path ? probe_socket(path, SOCK_STREAM, found) : note(found, -1, e.text);
+	return path ? probe_socket(SOCK_STREAM, path, found) : note(found, -1, e.text);
 }
 
 static int probe_userns(char found[FOUND_MAX])

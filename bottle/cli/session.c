@@ -334,5 +334,7 @@ int session_exec(const struct exec_spec *x, struct err *e)
 	r = session_run(&s, e);
 	if (r < 0)
 		return r;
+	if (s.signo && x->ret_signo)
+		*x->ret_signo = s.signo;
 	return s.signo ? 128 + s.signo : exec_exit_code(id, e);
 }

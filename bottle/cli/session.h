@@ -47,6 +47,7 @@ struct exec_spec {
 	const char *input; /* sent to its stdin; NULL: none */
 	struct buf *out;   /* captured; NULL: passed through */
 	uint64_t timeout_ms;
+	int *ret_signo; /* set when a signal to us ended it; NULL: the exit code is 128 + signal */
 };
 /* Runs it to its end: the exit code, or -errno. */
 int session_exec(const struct exec_spec *x, struct err *e);

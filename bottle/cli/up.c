@@ -164,18 +164,15 @@ static int sidecar_ctl(struct up *u, const char *verb, const char *input, struct
 {
 	char *const argv[] = { (char[]){ "/sidecar" }, (char[]){ "ctl" }, xstrdup(verb), NULL };
 	_cleanup_buf_ struct buf out = { 0 };
-	struct exec_spec x = {
-		.container = u->plan.sidecar,
-		.argv = argv,
-		.input = input,
-		.out = &out,
-		.timeout_ms = SIDECAR_TRY_MS,
-	};
+	struct exec_spec x = { .container = u->plan.sidecar,
+			       .argv = argv,
+			       .input = input,
+			       .out = &out,
+			       .timeout_ms = SIDECAR_TRY_MS,
+			       .ret_signo = &u->signo };
 	int r = session_exec(&x, e);
 
 	free(argv[2]);
-	if (r > 128 && r <= 128 + SIGTERM) /* ours, that session_exec took: the sidecar's codes are small */
-		u->signo = r - 128;
 	if (r > 0)
 		r = err_set(e, ERR_UNAVAILABLE, EIO, "the sidecar said (exit code %d): %.*s", r,
 			    (int)(buf_len(&out) > CTL_TEXT_MAX ? CTL_TEXT_MAX : buf_len(&out)),
@@ -183,7 +180,32 @@ static int sidecar_ctl(struct up *u, const char *verb, const char *input, struct
 	return r;
 }
 
-/* Waits ms, or less when a signal asks to stop; the signal stays pending for the caller's check. */
+/* Adds the sidecar's last lines to e, when it has ended: they say why. */
+static void add_last_words(struct up *u, struct err *e)
+{
+	_cleanup_free_ char *target = client_target("containers", u->plan.sidecar, "/logs?stdout=1&stderr=1&tail=3");
+	_cleanup_stream_ struct stream s = { .fd = -1 };
+	_cleanup_buf_ struct buf raw = { 0 };
+	struct frames frames = { 0 };
+	struct err ignored = { 0 };
+	struct slice piece;
+	size_t n = strlen(e->text);
+	int stream, r = client_stream("GET", target, NULL, &s, &ignored);
+	ssize_t used;
+
+	while (r >= 0 && buf_len(&raw) < CTL_TEXT_MAX && (r = stream_read(&s, &raw, &ignored)) > 0)
+		;
+	if (r >= 0 && buf_len(&raw))
+		n += (size_t)snprintf(e->text + n, sizeof(e->text) - n, "; the sidecar's last words: ");
+	while (n < sizeof(e->text) && buf_len(&raw) && (used = frames_next(&frames, &raw, &stream, &piece)) > 0) {
+		n += (size_t)snprintf(e->text + n, sizeof(e->text) - n, SLICE_FMT, SLICE_ARG(piece));
+		buf_consume(&raw, (size_t)used);
+	}
+	for (n = strlen(e->text); n && e->text[n - 1] == '\n'; n--)
+		e->text[n - 1] = '\0';
+}
+
+/* Signals are blocked by now: a pause is a whole one, and the caller looks for them behind it. */
 static void pause_ms(unsigned int ms)
 {
 	struct timespec t = { .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000 };
@@ -215,12 +237,15 @@ static int sidecar_ctl_retry(struct up *u, const char *verb, const char *input, 
 
 	do {
 		r = sidecar_ctl(u, verb, input, e);
-		if (r == 0 || e->cls == ERR_NOTFOUND || e->cls == ERR_CONFLICT)
-			return r;
+		if (r == 0)
+			return 0;
+		if (e->cls == ERR_NOTFOUND || e->cls == ERR_CONFLICT)
+			break; /* it does not run any more */
 		if (asked_to_stop(u))
 			return err_set(e, ERR_UNAVAILABLE, EINTR, "stopped by a signal");
 		pause_ms(RETRY_MS);
 	} while (now_mono_ms() < deadline);
+	add_last_words(u, e);
 	return r;
 }
 

@@ -71,12 +71,13 @@ mapfile -t commands < <("$bottle" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]
 manual=$(sed 's/\\-/-/g' bottle/cli/bottle.1)
 
 in_manual() {
-	local help synopsis option
+	local help synopsis option options
 	# shellcheck disable=SC2086 # a command is one or two words
 	help=$("$bottle" $1 --help) || return 1
 	synopsis=$(sed -n '1s/^Usage: //p' <<<"$help")
 	grep -qxF -- "$synopsis" <<<"$manual" || { echo "not in the manual: $synopsis"; return 1; }
-	for option in $(sed -n '/^Options:/,$s/.* \(--[a-z-]*\) .*/\1/p' <<<"$help"); do
+	mapfile -t options < <(sed -n '/^Options:/,$s/.* \(--[a-z-]*\) .*/\1/p' <<<"$help")
+	for option in "${options[@]}"; do
 		grep -qF -- "$option" <<<"$manual" || { echo "not in the manual: $option"; return 1; }
 	done
 }
