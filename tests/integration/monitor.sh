@@ -63,7 +63,7 @@ check "an answer of another boot is not used" probe_other_boot
 if [ "$(id -u)" = 0 ]; then
 	chmod 0755 "$work" # so that the other user reaches the control socket, and is refused by its uid
 	prepare "$work"
-	cases=(life input stubborn fails orphan bad)
+	cases=(life input stubborn fails nic orphan bad)
 	suite root "$work" env
 	prepare "$work/user"
 	chown -R "$uid:$uid" "$work/user"

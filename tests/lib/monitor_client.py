@@ -96,8 +96,8 @@ class Gone(Exception):
 class Monitor:
     """One monitor and the connection to it. files: dict of kernel, initrd, scratch, layers."""
 
-    def __init__(self, program, files, run_dir, argv, cid=None, memory=256, spawn_user=None, poke=None, tty=False,
-                 stdin=False, log_max=64 << 20, taps=(), start=True, quiet=False, scratch=None):
+    def __init__(self, program, files, run_dir, argv, cid=None, memory=256, poke=None, tty=False,
+                 stdin=False, log_max=64 << 20, taps=(), scratch=None, config=b''):
         self.cid = cid or os.urandom(32).hex()
         self.data = os.path.join(run_dir, 'containers', self.cid)
         self.runtime = os.path.join(run_dir, 'rt', 'vm', self.cid[:32])
@@ -122,7 +122,7 @@ class Monitor:
         fds = [os.open(self.data, os.O_PATH), os.open(self.runtime, os.O_PATH), os.open(files['kernel'], os.O_RDONLY),
                os.open(files['initrd'], os.O_RDONLY), os.open(path, os.O_RDWR)]
         fds += [os.open(p, os.O_RDONLY) for p in files['layers']]
-        config = field(34, b'box')
+        config = field(34, b'box') + config
         config += b''.join(u32(37, i + 1) for i in range(len(files['layers']))) + u32(38, 0)
         kw = dict(ID=self.cid, CPUS=1, MEMORY=memory << 20, GUEST_CONFIG=config,
                   PROCESS=process(*argv, main=True, tty=tty, stdin=stdin), LAYERS=len(files['layers']), LOG_MAX=log_max)

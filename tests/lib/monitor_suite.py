@@ -4,9 +4,12 @@
 
 monitor_suite.py MONITOR ASSETS WORK LABEL FIRST_NUMBER [CASE…]
 """
+import ctypes
+import fcntl
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -312,6 +315,34 @@ def case_fails():
         (r[0], r[1]['CODE'], len(r[1]['TEXT']) > 10), (ERR, 127, True)))
     shows('then the exit, with the same code', lambda: same(m.event(M.EV_EXIT)['CODE'], 127))
     shows('and the end of the attached stream', lambda: same(read_all(a), b''))
+
+
+def make_tap():
+    """A tap in a network namespace of its own, which lives as long as the descriptor."""
+    ours, theirs = socket.socketpair()
+    if os.fork() == 0:
+        ctypes.CDLL(None).unshare(0x40000000)  # CLONE_NEWNET
+        fd = os.open('/dev/net/tun', os.O_RDWR)
+        fcntl.ioctl(fd, 0x400454ca, struct.pack('16sH22x', b'tap0', 0x5002))  # TUNSETIFF: TAP, NO_PI, VNET_HDR
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        fcntl.ioctl(s, 0x8914, struct.pack('16sH22x', b'tap0', 0x41))  # SIOCSIFFLAGS: UP, RUNNING
+        socket.send_fds(theirs, [b'x'], [fd])
+        os._exit(0)
+    os.wait()
+    return socket.recv_fds(ours, 1, 1)[1][0]
+
+
+def case_nic():
+    config = (M.u32(39, 0) + M.field(40, b'eth0') + M.field(41, bytes.fromhex('02aabbccddee')) +
+              M.field(42, bytes([10, 9, 8, 7])) + M.u32(43, 24))
+    tap_fd = make_tap()
+    m = monitor('sh', '-c', 'cat /sys/class/net/eth0/address /sys/class/net/eth0/operstate; cat /proc/net/route', taps=[tap_fd],
+                config=config)
+    a = m.attach()
+    m.ask(M.START)
+    out = frames(read_all(a))[1].decode()
+    shows('a tap becomes the named NIC with its MAC and address', lambda: same(
+        (out.split()[0], '0008090A' in out), ('02:aa:bb:cc:dd:ee', True)))
 
 
 def case_orphan():
