@@ -133,18 +133,21 @@ static int add_route(struct err *e)
 	return change(&q, "add the route that captures the agent's packets", e);
 }
 
-static int set_sysctl(const char *path, const char *value, bool needed, struct err *e)
+/* The engine sets these at the container's start (HostConfig.Sysctls: a container cannot write /proc/sys); here they must hold. */
+static int need_sysctl(const char *path, const char *value, bool needed, struct err *e)
 {
-	_cleanup_close_ int fd = open(path, O_RDWR | O_CLOEXEC);
-	char now[32] = "";
+	_cleanup_free_ char *text = NULL;
+	int r = file_read_at(AT_FDCWD, path, 64, &text, NULL), fd;
 
-	if (fd < 0)
-		return !needed && errno == ENOENT ? 0 : err_errno(e, "open '%s'", path);
-	if (pread(fd, now, sizeof(now) - 1, 0) > 0 && strncmp(now, value, strlen(value)) == 0)
+	if (r < 0)
+		return !needed && r == -ENOENT ? 0 : err_set(e, ERR_INTERNAL, -r, "read '%s': %s", path, strerror(-r));
+	if (strncmp(text, value, strlen(value)) == 0)
 		return 0;
-	if (pwrite(fd, value, strlen(value), 0) < 0)
-		return err_errno(e, "write '%s'", path);
-	return 0;
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	r = fd < 0 ? -errno : fd_write_all(fd, value, strlen(value));
+	if (fd >= 0)
+		close(fd);
+	return r < 0 ? err_set(e, ERR_INTERNAL, -r, "'%s' must be %s: start the sidecar with that sysctl", path, value) : 0;
 }
 
 static int forwarding_is_off(struct err *e)
@@ -174,7 +177,7 @@ int route_capture(const struct links *l, struct err *e)
 	int r = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(sysctls) && r == 0; i++)
-		r = set_sysctl(sysctls[i].path, sysctls[i].value, sysctls[i].needed, e);
+		r = need_sysctl(sysctls[i].path, sysctls[i].value, sysctls[i].needed, e);
 	if (r == 0)
 		r = add_rule(l, e);
 	if (r == 0)
