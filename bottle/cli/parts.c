@@ -192,26 +192,6 @@ static json_t *sidecar_sysctls(void)
 			 "net.ipv4.conf.all.route_localnet", "0", "net.ipv4.conf.all.arp_ignore", "1");
 }
 
-/* What the sidecar's network stack must be; set by the guest before /proc/sys becomes read-only. The sidecar checks it. */
-static json_t *sidecar_sysctls(void)
-{
-	static const struct {
-		const char *name, *value;
-	} rows[] = {
-		{ "net.ipv4.ip_forward", "0" },
-		{ "net.ipv4.icmp_echo_ignore_all", "1" },
-		{ "net.ipv4.conf.all.accept_redirects", "0" },
-		{ "net.ipv4.conf.all.accept_source_route", "0" },
-		{ "net.ipv4.conf.all.route_localnet", "0" },
-		{ "net.ipv4.conf.all.arp_ignore", "1" },
-	};
-	json_t *o = json_object();
-
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		json_object_set_new(o, rows[i].name, json_string(rows[i].value));
-	return o;
-}
-
 json_t *plan_sidecar(const struct plan *p)
 {
 	json_t *host = json_pack("{s:s, s:[s], s:o, s:i}", "NetworkMode", p->egress, "CapAdd", "NET_ADMIN", "Sysctls",
@@ -223,7 +203,6 @@ json_t *plan_sidecar(const struct plan *p)
 				 networks);
 
 	add_publishes(p, body, host);
-	json_object_set_new(host, "Sysctls", sidecar_sysctls());
 	json_object_set_new(body, "HostConfig", host);
 	return body;
 }

@@ -44,15 +44,21 @@ static char *sibling(const char *name)
 	return xasprintf("%.*s/%s", (int)(slash ? slash - path : 0), path, name);
 }
 
+struct identity {
+	uid_t uid;
+	pid_t parent;
+};
+
 /* The death signal last: a change of uid clears it. */
 static int become(void *arg)
 {
-	uid_t uid = *(const uid_t *)arg;
+	const struct identity *id = arg;
+	uid_t uid = id->uid;
 
 	if (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0 ||
 	    prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return -errno;
-	return getppid() == 1 && getpid() != 1 ? -ESRCH : 0;
+	return getppid() == id->parent ? 0 : -ESRCH;
 }
 
 static void on_exit_of(struct source *s, pid_t pid, int status, void *arg)
@@ -80,11 +86,11 @@ static int start_child(enum child_id id, const int *fds, size_t n_fds, struct er
 	_cleanup_free_ char *path = sibling(programs[id].name);
 	char *argv[] = { (char *)(uintptr_t)programs[id].name, sidecar.links.egress, NULL };
 	char *envp[] = { NULL };
-	uid_t uid = programs[id].uid;
+	struct identity identity = { programs[id].uid, getpid() };
 	struct spawn s = {
 		.path = path, .argv = argv, .envp = envp, .fds = fds, .n_fds = n_fds,
 		.stdin_fd = -1, .stdout_fd = STDOUT_FILENO, .stderr_fd = -1,
-		.die_with_parent = true, .before_exec = become, .arg = &uid,
+		.die_with_parent = true, .before_exec = become, .arg = &identity,
 	};
 	pid_t pid = proc_spawn(&s, e);
 
@@ -177,13 +183,17 @@ static void on_child(struct source *s, uint32_t events, void *arg)
 	(void)events;
 	if (r == -EAGAIN)
 		return;
+	if (r == 0) { /* on_exit_of says how it ended */
+		source_events(s, 0);
+		return;
+	}
 	ipc_close_fds(&m);
 	tlv_iter_init(&it, m.body, r > 0 ? m.len : 0);
-	if (r > 0 && tlv_next(&it, &f) == 1 && f.tag == SIDE_TAG_TEXT)
+	if (tlv_next(&it, &f) == 1 && f.tag == SIDE_TAG_TEXT)
 		text = tlv_get_str(&f, SIDE_TEXT_MAX);
 	if (!text || !sidecar.pending || m.head.seq != sidecar.seq || m.head.type != SIDE_ACK ||
 	    !str_eq(text, ruleset_hash(sidecar.pending)))
-		fatal("%s did not take the policy: %.200s", programs[id].name, text ? text : "its channel is closed");
+		fatal("%s did not take the policy: %.200s", programs[id].name, text ? text : "a malformed answer");
 	if (id == CHILD_DNS)
 		send_policy(CHILD_EGRESS);
 	else

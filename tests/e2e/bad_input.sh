@@ -90,8 +90,7 @@ engine_with() {
 	local dir=$LAB/home-$LAB_USER/$1
 	shift
 	as_user mkdir -p "$dir/run" "$dir/data"
-	as_user bottled --timeout 60s --socket "$dir/run/engine.sock" --data "$dir/data" --runtime "$dir/run" "$@" 2>>"$LAB/bottled.log" &
-	lab_pids+=($!)
+	lab_spawn engine as_user bottled --timeout 60s --socket "$dir/run/engine.sock" --data "$dir/data" --runtime "$dir/run" "$@"
 	lab_wait 10 test -S "$dir/run/engine.sock" || return 1
 	as_user docker -H "unix://$dir/run/engine.sock" load -q -i /opt/bottle/share/bottle/images/sidecar.tar >/dev/null
 	missing=(as_user docker -H "unix://$dir/run/engine.sock")

@@ -32,14 +32,15 @@ lab_wait() {
 	done
 }
 
-on_host() { nsenter -t "$LAB_HOST" -m -n -- "$@"; }
-on_net() { nsenter -t "$LAB_NET" -n -- "$@"; }
+# Each of these ends in one exec: started with lab_spawn, the pid is the program's own.
+on_host() { ${lab_exec:-} nsenter -t "$LAB_HOST" -m -n -- "$@"; }
+on_net() { ${lab_exec:-} nsenter -t "$LAB_NET" -n -- "$@"; }
 
 as_uid() {
 	local user=$1 uid
 	shift
 	uid=$(id -u "$user")
-	nsenter -t "$LAB_HOST" -m -n -- setpriv --reuid="$uid" --regid="$(id -g "$user")" --clear-groups \
+	${lab_exec:-} nsenter -t "$LAB_HOST" -m -n -- setpriv --reuid="$uid" --regid="$(id -g "$user")" --clear-groups \
 		env -i PATH="/opt/bottle/bin:/usr/local/bin:/usr/bin:/bin" HOME="$LAB/home-$user" TERM=xterm LANG=C.UTF-8 \
 		XDG_RUNTIME_DIR="/run/user/$uid" DOCKER_HOST="unix:///run/user/$uid/bottle/engine.sock" \
 		DOCKER_CONFIG="$LAB/home-$user/.docker" "$@"
@@ -47,8 +48,18 @@ as_uid() {
 as_user() { as_uid "$LAB_USER" "$@"; }
 as_other() { as_uid "$LAB_OTHER" "$@"; }
 
+# Runs one of the above in the background, its output in LAB/NAME.log.
+lab_spawn() {
+	local name=$1
+	shift
+	lab_exec="exec"
+	"$@" >>"$LAB/$name.log" 2>&1 </dev/null &
+	lab_pids+=($!)
+	lab_exec=
+}
+
 lab_holder() {
-	"$@" sleep 3600 &
+	"$@" sleep 3600 >/dev/null 2>&1 </dev/null &
 	lab_pids+=($!)
 	# unshare(1) becomes sleep once the namespaces stand.
 	lab_wait 10 grep -q sleep "/proc/$!/comm"
@@ -83,12 +94,10 @@ lab_upstreams() {
 			}
 		}
 	CONF
-	nsenter -t "$LAB_NET" -n -- nginx -c "$LAB/nginx.conf" -e "$LAB/nginx.log" &
-	lab_pids+=($!)
-	nsenter -t "$LAB_NET" -n -- dnsmasq -k -C /dev/null --no-resolv --no-hosts --user=root --pid-file= --listen-address=203.0.113.53 \
+	lab_spawn nginx on_net nginx -c "$LAB/nginx.conf" -e "$LAB/nginx.log"
+	lab_spawn dnsmasq on_net dnsmasq -k -C /dev/null --no-resolv --no-hosts --user=root --pid-file= --listen-address=203.0.113.53 \
 		--bind-interfaces --log-queries --log-facility="$LAB/dns.log" --address=/allowed.example/203.0.113.10 \
-		--address=/wild.example/203.0.113.10 --address=/other.example/203.0.113.20 --address=/rebind.example/10.99.0.1 &
-	lab_pids+=($!)
+		--address=/wild.example/203.0.113.10 --address=/other.example/203.0.113.20 --address=/rebind.example/10.99.0.1
 	lab_wait 20 on_net curl -sf -o /dev/null http://203.0.113.10/
 	lab_wait 20 test -s "$LAB/dns.log"
 }
@@ -125,12 +134,10 @@ lab_sockets() {
 	local uid
 	uid=$(id -u "$LAB_USER")
 	on_host install -d -m 0755 /run/bottle
-	on_host /opt/bottle/bin/bottle socket hold --socket /run/bottle/netpolicyd.sock --mode 0666 --type seqpacket -- \
-		/opt/bottle/bin/netpolicyd 2>>"$LAB/netpolicyd.log" &
-	lab_pids+=($!)
-	as_user /opt/bottle/bin/bottle socket hold --socket "/run/user/$uid/bottle/engine.sock" -- \
-		/opt/bottle/bin/bottled --timeout "${LAB_TIMEOUT:-5s}" 2>>"$LAB/bottled.log" &
-	lab_pids+=($!)
+	lab_spawn netpolicyd on_host /opt/bottle/bin/bottle socket hold --socket /run/bottle/netpolicyd.sock --mode 0666 \
+		--type seqpacket -- /opt/bottle/bin/netpolicyd
+	lab_spawn bottled as_user /opt/bottle/bin/bottle socket hold --socket "/run/user/$uid/bottle/engine.sock" -- \
+		/opt/bottle/bin/bottled --timeout "${LAB_TIMEOUT:-5s}"
 	lab_wait 20 on_host test -S /run/bottle/netpolicyd.sock
 	lab_wait 20 on_host test -S "/run/user/$uid/bottle/engine.sock"
 }
@@ -156,12 +163,16 @@ lab_processes() {
 
 lab_running() { lab_processes | grep -q " $1\$"; }
 
+lab_ended() { ! kill -0 "$1"; }
+
 lab_down() {
 	local p
 	[ -n "${LAB:-}" ] || return 0
 	for p in $(lab_processes | cut -d' ' -f1); do kill -9 "$p" 2>/dev/null; done
-	for ((p = ${#lab_pids[@]} - 1; p >= 0; p--)); do kill "${lab_pids[p]}" 2>/dev/null; done
-	wait 2>/dev/null
+	for ((p = ${#lab_pids[@]} - 1; p >= 0; p--)); do
+		kill "${lab_pids[p]}" 2>/dev/null
+		lab_wait 5 lab_ended "${lab_pids[p]}" || kill -9 "${lab_pids[p]}" 2>/dev/null
+	done
 	[ -n "${LAB_KEEP:-}" ] || rm -rf "$LAB"
 	LAB=
 }

@@ -34,7 +34,10 @@ refused() {
 		echo "answered: $out"
 		return 1
 	fi
-	case $out in *"hello from"* | *metadata*) echo "answered: $out"; return 1 ;; esac
+	case $out in
+	*"hello from"* | *metadata*) echo "answered: $out"; return 1 ;;
+	*"No such container"* | *"is not running"* | *"not found"*) echo "could not ask: $out"; return 1 ;;
+	esac
 }
 
 

@@ -155,6 +155,7 @@ static void test_bodies(void **state)
 	env = xasprintf("[\"BOTTLE_INTERNAL=%s\",\"BOTTLE_STATUS_PORT=8443\"]", p.sidecar_addr);
 	expect(o, "Env", env);
 	expect(o, "HostConfig CapAdd", "[\"NET_ADMIN\"]");
+	expect(o, "HostConfig Sysctls net.ipv4.ip_forward", "\"0\"");
 	expect(o, "HostConfig PortBindings", "{\"8443/tcp\":[{\"HostIp\":\"127.0.0.16\",\"HostPort\":\"8443\"}]}");
 	expect(o, "NetworkingConfig EndpointsConfig demo-internal IPAMConfig IPv4Address", sidecar_addr);
 	expect(o, "NetworkingConfig EndpointsConfig demo-egress", "{}");
