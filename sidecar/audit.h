@@ -24,6 +24,7 @@ struct audit_event {
 	uint64_t bytes_in, bytes_out, ms; /* in: to the agent */
 };
 
+/* Before the sandbox. */
 void audit_init(struct loop *l);
 /* Equal decisions within a second become one line, then one with their count. */
 void audit_write(const struct audit_event *ev);

@@ -284,30 +284,30 @@ static void on_timeout(struct source *s, void *arg)
 	try_next(k);
 }
 
-/* NULL, or why a name that is in no cache may not go out now. */
+/* NULL, or why a name that is in no cache may not go out now. Names that a rule spells out are few: always. */
 static const char *ration(const struct decision *d)
 {
 	uint64_t now = now_mono_ms(), h = 0xcbf29ce484222325ULL;
 	size_t slot;
 
+	if (!d->wildcard)
+		return NULL;
 	if (now - res.second_ms >= 1000) {
 		res.second_ms = now;
 		res.second_names = 0;
 	}
 	if (res.second_names >= NEW_NAMES_PER_SECOND)
 		return "too many new names in this second";
-	if (d->wildcard) {
-		for (const char *p = d->rule; *p; p++)
-			h = (h ^ (unsigned char)*p) * 0x100000001b3ULL;
-		slot = (h >> 32) % RATION_SLOTS;
-		if (now - res.rations[slot].minute_ms >= 60000) {
-			res.rations[slot].minute_ms = now;
-			res.rations[slot].names = 0;
-		}
-		if (res.rations[slot].names >= WILDCARD_NAMES_PER_MIN)
-			return "too many different names under one wildcard in this minute";
-		res.rations[slot].names++;
+	for (const char *p = d->rule; *p; p++)
+		h = (h ^ (unsigned char)*p) * 0x100000001b3ULL;
+	slot = (h >> 32) % RATION_SLOTS;
+	if (now - res.rations[slot].minute_ms >= 60000) {
+		res.rations[slot].minute_ms = now;
+		res.rations[slot].names = 0;
 	}
+	if (res.rations[slot].names >= WILDCARD_NAMES_PER_MIN)
+		return "too many different names under one wildcard in this minute";
+	res.rations[slot].names++;
 	res.second_names++;
 	return NULL;
 }

@@ -13,7 +13,7 @@
 
 #define LOOKUPS_MAX            64  /* at once */
 #define WAITERS_MAX            32  /* of one lookup */
-#define NEW_NAMES_PER_SECOND   20  /* names that are in no cache: what a tunnel would need many of */
+#define NEW_NAMES_PER_SECOND   20  /* under wildcards and in no cache: what a tunnel would need many of */
 #define WILDCARD_NAMES_PER_MIN 100 /* distinct ones under one "*." rule */
 
 struct waiter;
