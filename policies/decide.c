@@ -101,7 +101,7 @@ static int normalize_ipv6(const char *host, size_t n, char *ret)
 		host++;
 		n -= 2;
 	}
-	if (n < 2 || n > 64 || !memchr(host, ':', n))
+	if (n < 2 || n > 64)
 		return -EINVAL;
 	for (size_t i = 0; i < n; i++) {
 		if (!strchr("0123456789abcdefABCDEF:.%", host[i]) || host[i] == '\0')
@@ -109,7 +109,7 @@ static int normalize_ipv6(const char *host, size_t n, char *ret)
 		ret[i] = host[i] >= 'A' && host[i] <= 'F' ? (char)(host[i] + 32) : host[i];
 	}
 	ret[n] = '\0';
-	return HOST_IPV6;
+	return strchr(ret, ':') != strrchr(ret, ':') ? HOST_IPV6 : -EINVAL;
 }
 
 int host_normalize(const char *host, size_t n, char ret[HOST_MAX + 1])

@@ -14,3 +14,22 @@ STATIC_PROGRAMS += sidecar
 sidecar_SRCS := $(addprefix sidecar/main/, main.c jail.c route.c listen.c children.c control.c client.c) sidecar/child.c \
 	$(DECIDE_SRCS)
 sidecar_LIBS := jansson libcrypto
+
+UNIT += $(addprefix tests/unit/, policies/decide_test sidecar/hello_test sidecar/codec_test sidecar/head_test sidecar/jail_test)
+tests/unit/policies/decide_test_SRCS := $(DECIDE_SRCS)
+tests/unit/policies/decide_test_LIBS := jansson libcrypto
+tests/unit/sidecar/hello_test_SRCS := sidecar/egress/hello.c $(DECIDE_SRCS)
+tests/unit/sidecar/hello_test_LIBS := jansson libcrypto
+tests/unit/sidecar/codec_test_SRCS := sidecar/dns/codec.c sidecar/dns/cache.c
+tests/unit/sidecar/head_test_SRCS := sidecar/egress/head.c bottle/wire/http.c $(DECIDE_SRCS)
+tests/unit/sidecar/head_test_LIBS := jansson libcrypto
+tests/unit/sidecar/jail_test_SRCS := sidecar/dns/jail.c sidecar/egress/jail.c sidecar/main/jail.c
+
+FUZZ += $(addprefix tests/fuzz/, fuzz_clienthello fuzz_dns fuzz_compiled_policy fuzz_egress_head)
+tests/fuzz/fuzz_clienthello_SRCS := sidecar/egress/hello.c $(DECIDE_SRCS)
+tests/fuzz/fuzz_clienthello_LIBS := jansson libcrypto
+tests/fuzz/fuzz_dns_SRCS := sidecar/dns/codec.c
+tests/fuzz/fuzz_compiled_policy_SRCS := $(DECIDE_SRCS)
+tests/fuzz/fuzz_compiled_policy_LIBS := jansson libcrypto
+tests/fuzz/fuzz_egress_head_SRCS := sidecar/egress/head.c bottle/wire/http.c $(DECIDE_SRCS)
+tests/fuzz/fuzz_egress_head_LIBS := jansson libcrypto
