@@ -104,9 +104,9 @@ static void on_ensured(void *arg, struct ipc_msg *m, const struct err *e)
 static void ensure_send(struct ensure *u, const struct network *n, bool place)
 {
 	unsigned char space[256];
+	uint32_t subnet, gateway;
 	unsigned int prefix;
 	uint8_t addr[4];
-	uint32_t subnet;
 	struct tlv t;
 
 	tlv_init(&t, space, sizeof(space));
@@ -117,6 +117,10 @@ static void ensure_send(struct ensure *u, const struct network *n, bool place)
 		if (n->kind == NET_KIND_INTERNAL) {
 			tlv_bytes(&t, NET_TAG_SUBNET, addr, 4);
 			tlv_u32(&t, NET_TAG_PREFIX, prefix);
+			if (network_gateway(n, &gateway)) {
+				put4(addr, gateway);
+				tlv_bytes(&t, NET_TAG_GATEWAY, addr, 4);
+			}
 		} else if (n->kind == NET_KIND_BRIDGE && addr[2] % 16) {
 			/* A slice is a /20: its /24s are numbered by the low half of the third byte, bridges from 1. */
 			tlv_u32(&t, NET_TAG_INDEX, addr[2] % 16 - 1U);

@@ -152,12 +152,20 @@ lab_up() {
 	lab_certificates && lab_network && lab_filesystem && lab_upstreams && lab_sockets
 }
 
-# Pids of the user's processes of ours in the lab, one "pid name" a line.
+# Is the process (or its parent: QEMU has a namespace of its own) in the lab's network namespace?
+lab_owns() {
+	local parent
+	parent=$(sed -n 's/^PPid:\t//p' "/proc/$1/status" 2>/dev/null)
+	[ "$(readlink "/proc/$1/ns/net")" = "$lab_ns" ] || [ "$(readlink "/proc/$parent/ns/net")" = "$lab_ns" ]
+}
+
+# Processes of ours and of this lab, one "pid name" a line.
 lab_processes() {
-	local p exe
+	local p exe lab_ns
+	lab_ns=$(readlink "/proc/$LAB_HOST/ns/net")
 	for p in $(pgrep -u "$LAB_USER"); do
 		exe=$(readlink "/proc/$p/exe") || continue
-		case ${exe##*/} in bottled | bottle-monitor | image-unpack | qemu-*) echo "$p ${exe##*/}" ;; esac
+		case ${exe##*/} in bottled | bottle-monitor | image-unpack | qemu-*) lab_owns "$p" && echo "$p ${exe##*/}" ;; esac
 	done
 }
 
