@@ -151,9 +151,17 @@ bool address_is_public(const uint8_t addr[4])
 		uint8_t net[4];
 		int bits;
 	} closed[] = {
-		{ { 0, 0, 0, 0 }, 8 },       { { 10, 0, 0, 0 }, 8 },     { { 100, 64, 0, 0 }, 10 }, { { 127, 0, 0, 0 }, 8 },
-		{ { 169, 254, 0, 0 }, 16 },  { { 172, 16, 0, 0 }, 12 },  { { 192, 0, 0, 0 }, 24 },  { { 192, 88, 99, 0 }, 24 },
-		{ { 192, 168, 0, 0 }, 16 },  { { 198, 18, 0, 0 }, 15 },  { { 224, 0, 0, 0 }, 3 },
+		{ { 0, 0, 0, 0 }, 8 },
+		{ { 10, 0, 0, 0 }, 8 },
+		{ { 100, 64, 0, 0 }, 10 },
+		{ { 127, 0, 0, 0 }, 8 },
+		{ { 169, 254, 0, 0 }, 16 },
+		{ { 172, 16, 0, 0 }, 12 },
+		{ { 192, 0, 0, 0 }, 24 },
+		{ { 192, 88, 99, 0 }, 24 },
+		{ { 192, 168, 0, 0 }, 16 },
+		{ { 198, 18, 0, 0 }, 15 },
+		{ { 224, 0, 0, 0 }, 3 },
 		{ { 168, 63, 129, 16 }, 32 }, /* a cloud's metadata service on a public number */
 	};
 	uint32_t a = (uint32_t)addr[0] << 24 | (uint32_t)addr[1] << 16 | (uint32_t)addr[2] << 8 | addr[3];
@@ -170,8 +178,8 @@ bool address_is_public(const uint8_t addr[4])
 
 static int invalid(struct err *e, const char *at, const char *what)
 {
-	return err_set(e, ERR_INVALID, EINVAL, "Compiled policy: %s: %s. Compile it again with 'bottle policy check'", at,
-		       what);
+	return err_set(e, ERR_INVALID, EINVAL, "Compiled policy: %s: %s. Compile it again with 'bottle policy check'",
+		       at, what);
 }
 
 static int parse_ports(const json_t *ports, struct rule *rule, struct err *e)

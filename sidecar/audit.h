@@ -9,17 +9,17 @@
 
 #include "base/loop.h"
 
-#define AUDIT_TEXT_MAX          256 /* of what the agent chose */
+#define AUDIT_TEXT_MAX         256 /* of what the agent chose */
 #define AUDIT_LINES_PER_SECOND 200 /* more are counted, not written */
 
 struct audit_event {
-	const char *plane;            /* "http", "tls", "connect", "dns" */
+	const char *plane;                /* "http", "tls", "connect", "dns" */
 	const struct sockaddr_in *client; /* NULL: none */
 	const char *host;
 	uint16_t port;
 	const uint8_t *address; /* NULL: none */
 	bool allow;
-	bool end;               /* a connection is over: the figures below count */
+	bool end; /* a connection is over: the figures below count */
 	const char *rule, *reason;
 	uint64_t bytes_in, bytes_out, ms; /* in: to the agent */
 };

@@ -51,7 +51,12 @@ struct side_counters {
 /* Descriptors that the children are started with. argv[1] is the egress interface's name. */
 enum dns_fd { DNS_FD_MAIN = 3, DNS_FD_EGRESS, DNS_FD_UDP, DNS_FD_TCP, DNS_FD_COUNTERS, DNS_FD_END };
 enum egress_fd {
-	EGRESS_FD_MAIN = 3, EGRESS_FD_DNS, EGRESS_FD_PROXY, EGRESS_FD_HTTP, EGRESS_FD_TLS, EGRESS_FD_COUNTERS,
+	EGRESS_FD_MAIN = 3,
+	EGRESS_FD_DNS,
+	EGRESS_FD_PROXY,
+	EGRESS_FD_HTTP,
+	EGRESS_FD_TLS,
+	EGRESS_FD_COUNTERS,
 	EGRESS_FD_STATUS, /* only with a status port */
 	EGRESS_FD_END,
 };

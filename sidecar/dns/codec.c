@@ -12,10 +12,10 @@
 
 #include "base/cleanup.h"
 
-#define FLAG_QR 0x8000
-#define FLAG_TC 0x0200
-#define FLAG_RD 0x0100
-#define FLAG_RA 0x0080
+#define FLAG_QR       0x8000
+#define FLAG_TC       0x0200
+#define FLAG_RD       0x0100
+#define FLAG_RA       0x0080
 #define OPCODE(flags) ((flags) >> 11 & 0xf)
 
 #define LABEL_MAX   63

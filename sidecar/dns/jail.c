@@ -19,7 +19,8 @@ static const struct sandbox_calls calls[] = {
 	{ "the agent's questions and the answers, the channels, the policy's memfd",
 	  (const int[]){ SCMP_SYS(recvmsg), SCMP_SYS(sendmsg), SCMP_SYS(accept4), SCMP_SYS(pread64), -1 } },
 	{ "questions to the nameservers: a socket each",
-	  (const int[]){ SCMP_SYS(socket), SCMP_SYS(setsockopt), SCMP_SYS(connect), SCMP_SYS(sendto), SCMP_SYS(recvfrom), -1 } },
+	  (const int[]){ SCMP_SYS(socket), SCMP_SYS(setsockopt), SCMP_SYS(connect), SCMP_SYS(sendto),
+			 SCMP_SYS(recvfrom), -1 } },
 	{ 0 },
 };
 

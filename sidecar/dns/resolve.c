@@ -134,7 +134,10 @@ static void finish(struct lookup *k, const struct name_entry *entry, const char 
 static void audit_rebinding(const struct lookup *k, const uint8_t addr[4])
 {
 	struct audit_event ev = {
-		.plane = "dns", .host = k->name, .address = addr, .rule = k->decision.rule,
+		.plane = "dns",
+		.host = k->name,
+		.address = addr,
+		.rule = k->decision.rule,
 		.reason = "the nameserver's address for this name is not public: left out",
 	};
 

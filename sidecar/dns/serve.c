@@ -60,8 +60,13 @@ static void audit_ask(const struct sockaddr_in *client, const char *host, bool a
 		      const char *reason, const uint8_t *address)
 {
 	struct audit_event ev = {
-		.plane = "dns", .client = client, .host = host, .address = address, .allow = allow,
-		.rule = rule, .reason = reason,
+		.plane = "dns",
+		.client = client,
+		.host = host,
+		.address = address,
+		.allow = allow,
+		.rule = rule,
+		.reason = reason,
 	};
 
 	if (allow)
@@ -97,8 +102,12 @@ static void udp_send(const struct ask *a, const uint8_t *packet, size_t n)
 	struct iovec iov = { .iov_base = (void *)(uintptr_t)packet, .iov_len = n };
 	struct sockaddr_in to = a->client;
 	struct msghdr msg = {
-		.msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = &control, .msg_controllen = sizeof(control),
+		.msg_name = &to,
+		.msg_namelen = sizeof(to),
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
 	};
 	struct in_pktinfo info = { .ipi_spec_dst = a->asked };
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
@@ -199,8 +208,12 @@ static void on_udp(struct source *s, uint32_t events, void *arg)
 	uint8_t packet[DNS_QUERY_MAX];
 	struct iovec iov = { packet, sizeof(packet) };
 	struct msghdr msg = {
-		.msg_name = &from.client, .msg_namelen = sizeof(from.client), .msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = &control, .msg_controllen = sizeof(control),
+		.msg_name = &from.client,
+		.msg_namelen = sizeof(from.client),
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
 	};
 	struct in_pktinfo info;
 	ssize_t n = recvmsg(DNS_FD_UDP, &msg, MSG_DONTWAIT);

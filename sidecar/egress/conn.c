@@ -454,7 +454,8 @@ static void tls_alert(struct conn *c, uint8_t code)
 /* Says no in the protocol that the agent speaks at this point. */
 static void say_no(struct conn *c, int status, uint8_t alert, const char *text)
 {
-	bool tls = c->plane == PLANE_TLS || (c->state == STATE_GATE && buf_len(&c->agent.in) && *buf_ptr(&c->agent.in) == 22);
+	bool tls = c->plane == PLANE_TLS ||
+		   (c->state == STATE_GATE && buf_len(&c->agent.in) && *buf_ptr(&c->agent.in) == 22);
 
 	if (tls)
 		tls_alert(c, alert);
@@ -469,8 +470,10 @@ void conn_deny(struct conn *c, const char *rule, const char *reason)
 	_cleanup_free_ char *text = NULL;
 
 	conn_audit(c, false, false, rule, reason);
-	text = xasprintf("Denied by this bottle's policy: %s.\nRule: %s. To allow it, add a rule to the policy file and "
-			 "run 'bottle policy apply' on the host.\n", reason, rule);
+	text = xasprintf(
+		"Denied by this bottle's policy: %s.\nRule: %s. To allow it, add a rule to the policy file and "
+		"run 'bottle policy apply' on the host.\n",
+		reason, rule);
 	say_no(c, 403, TLS_ACCESS_DENIED, text);
 }
 

@@ -27,23 +27,32 @@
 #include "sidecar/child.h"
 #include "sidecar/egress/head.h"
 
-#define CONNS_MAX        512
-#define CONNS_MANY       128         /* above: smaller reads, so that memory stays bounded */
-#define READ_MAX         (64 * 1024)
-#define READ_MAX_MANY    4096
-#define QUEUE_MAX        (64 * 1024) /* of HTTP bytes that wait for a slow reader */
-#define QUEUE_MAX_MANY   8192
-#define DIAL_TRIES_MAX   3
-#define HEAD_MS          15000 /* a whole head or hello, however it trickles */
-#define KEEP_ALIVE_MS    60000
-#define RESOLVE_MS       20000
-#define DIAL_MS          8000
-#define IDLE_MS          300000
-#define DRAIN_MS         3000
-#define ADDRS_MAX        SIDE_FRESH_MAX
+#define CONNS_MAX      512
+#define CONNS_MANY     128 /* above: smaller reads, so that memory stays bounded */
+#define READ_MAX       (64 * 1024)
+#define READ_MAX_MANY  4096
+#define QUEUE_MAX      (64 * 1024) /* of HTTP bytes that wait for a slow reader */
+#define QUEUE_MAX_MANY 8192
+#define DIAL_TRIES_MAX 3
+#define HEAD_MS        15000 /* a whole head or hello, however it trickles */
+#define KEEP_ALIVE_MS  60000
+#define RESOLVE_MS     20000
+#define DIAL_MS        8000
+#define IDLE_MS        300000
+#define DRAIN_MS       3000
+#define ADDRS_MAX      SIDE_FRESH_MAX
 
 enum plane { PLANE_PROXY, PLANE_HTTP, PLANE_TLS };
-enum state { STATE_HEAD, STATE_HELLO, STATE_RESOLVE, STATE_DIAL, STATE_GATE, STATE_EXCHANGE, STATE_TUNNEL, STATE_DRAIN };
+enum state {
+	STATE_HEAD,
+	STATE_HELLO,
+	STATE_RESOLVE,
+	STATE_DIAL,
+	STATE_GATE,
+	STATE_EXCHANGE,
+	STATE_TUNNEL,
+	STATE_DRAIN
+};
 
 struct conn;
 
@@ -67,11 +76,11 @@ struct exchange {
 	bool answered;   /* the answer's head is read */
 	bool keep_alive; /* both ends may go on after it */
 	bool origin_keeps;
-	bool reused;     /* on an origin connection that served before */
-	int minor;       /* of the agent's request */
+	bool reused; /* on an origin connection that served before */
+	int minor;   /* of the agent's request */
 	char method[16];
 	struct body request, response;
-	uint64_t seen;   /* bytes of the answer */
+	uint64_t seen; /* bytes of the answer */
 };
 
 struct conn {
@@ -87,14 +96,14 @@ struct conn {
 	char host[HOST_MAX + 1];
 	uint16_t port;
 	char rule[128];
-	bool connect;        /* by CONNECT */
-	bool fixed;          /* HTTP inside a CONNECT: the host can't change any more */
-	bool permitted;      /* an "end" line is due */
+	bool connect;   /* by CONNECT */
+	bool fixed;     /* HTTP inside a CONNECT: the host can't change any more */
+	bool permitted; /* an "end" line is due */
 	uint32_t resolve_seq;
 	uint8_t addrs[ADDRS_MAX][4], address[4];
 	size_t n_addrs, next_addr;
 	uint64_t bytes_in, bytes_out;
-	struct buf head;     /* the request's head, built, until the origin is there */
+	struct buf head; /* the request's head, built, until the origin is there */
 	struct exchange x;
 	LIST_ENTRY(conn) next;
 };

@@ -17,7 +17,8 @@
 #define TLS_HANDSHAKE 22
 
 /* Ports that are TLS from the first byte on (IANA's, and two that are used so): nothing else passes there. */
-static const uint16_t tls_ports[] = { 443, 465, 563, 636, 853, 989, 990, 992, 993, 994, 995, 2376, 5061, 5671, 6443, 8443 };
+static const uint16_t tls_ports[] = { 443, 465, 563, 636,  853,  989,  990,  992,
+				      993, 994, 995, 2376, 5061, 5671, 6443, 8443 };
 
 static const char *const methods[] = {
 	"GET ", "HEAD ", "POST ", "PUT ", "DELETE ", "CONNECT ", "OPTIONS ", "TRACE ", "PATCH ", "PRI ",
@@ -85,7 +86,8 @@ static bool tunnel_tls(struct conn *c)
 	if (r <= 0)
 		return false;
 	if (!str_eq(name, c->host)) {
-		snprintf(reason, sizeof(reason), "CONNECT was for %.54s and the TLS hello inside names %.54s", c->host, name);
+		snprintf(reason, sizeof(reason), "CONNECT was for %.54s and the TLS hello inside names %.54s", c->host,
+			 name);
 		conn_deny(c, c->rule, reason);
 		return false;
 	}

@@ -58,8 +58,8 @@ static int read_host(struct slice s, uint16_t default_port, char ret_host[HOST_M
 	if (r < 0)
 		return refuse(e, "The request's host is no host name");
 	if (r != HOST_NAME)
-		return err_set(e, ERR_DENIED, EACCES, "%s is an address: rules name hosts, so ask for the host by its name",
-			       ret_host);
+		return err_set(e, ERR_DENIED, EACCES,
+			       "%s is an address: rules name hosts, so ask for the host by its name", ret_host);
 	if (!port)
 		return refuse(e, "The request's host has no port");
 	*ret_port = port;

@@ -97,7 +97,8 @@ static int read_extensions(struct reader exts, char ret_name[HOST_MAX + 1], cons
 			return refuse(ret_why, "the TLS hello repeats an extension");
 		seen[type / 8] |= (uint8_t)(1 << type % 8);
 		if (type == EXT_ECH || type == EXT_ESNI)
-			return refuse(ret_why, "the TLS hello is encrypted (ECH), so its real name can't be seen: turn ECH off");
+			return refuse(ret_why,
+				      "the TLS hello is encrypted (ECH), so its real name can't be seen: turn ECH off");
 		if (type == EXT_SERVER_NAME) {
 			int r = read_server_name(ext, ret_name, ret_why);
 

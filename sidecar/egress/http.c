@@ -22,7 +22,8 @@ void http_error(struct conn *c, int status, const char *text)
 		buf_printf(&c->agent.out,
 			   "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n"
 			   "X-Bottle-Sidecar: %s\r\nConnection: close\r\n\r\n%s",
-			   status, http_reason(status), strlen(text), status == 403 ? "denied" : "failed", head ? "" : text);
+			   status, http_reason(status), strlen(text), status == 403 ? "denied" : "failed",
+			   head ? "" : text);
 	conn_drain(c);
 }
 
@@ -56,7 +57,8 @@ static void begin_request(struct conn *c, const struct http_head *h, const struc
 	if (c->fixed && (!str_eq(c->host, t->host) || c->port != t->port)) {
 		char reason[DECISION_TEXT_MAX];
 
-		snprintf(reason, sizeof(reason), "CONNECT was for %.50s and the request inside is for %.50s", c->host, t->host);
+		snprintf(reason, sizeof(reason), "CONNECT was for %.50s and the request inside is for %.50s", c->host,
+			 t->host);
 		conn_deny(c, c->rule, reason);
 		return;
 	}

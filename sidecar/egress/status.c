@@ -51,8 +51,10 @@ static void answer(struct client *c, int status)
 
 	if (status == 200)
 		healthz(&body);
-	buf_printf(&c->out, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
-		   "Cache-Control: no-store\r\nConnection: close\r\n\r\n", status, http_reason(status), buf_len(&body));
+	buf_printf(&c->out,
+		   "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
+		   "Cache-Control: no-store\r\nConnection: close\r\n\r\n",
+		   status, http_reason(status), buf_len(&body));
 	buf_append(&c->out, buf_ptr(&body), buf_len(&body));
 	c->answered = true;
 	source_events(c->io, EPOLLOUT);

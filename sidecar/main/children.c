@@ -88,9 +88,17 @@ static int start_child(enum child_id id, const int *fds, size_t n_fds, struct er
 	char *envp[] = { NULL };
 	struct identity identity = { programs[id].uid, getpid() };
 	struct spawn s = {
-		.path = path, .argv = argv, .envp = envp, .fds = fds, .n_fds = n_fds,
-		.stdin_fd = -1, .stdout_fd = STDOUT_FILENO, .stderr_fd = -1,
-		.die_with_parent = true, .before_exec = become, .arg = &identity,
+		.path = path,
+		.argv = argv,
+		.envp = envp,
+		.fds = fds,
+		.n_fds = n_fds,
+		.stdin_fd = -1,
+		.stdout_fd = STDOUT_FILENO,
+		.stderr_fd = -1,
+		.die_with_parent = true,
+		.before_exec = become,
+		.arg = &identity,
 	};
 	pid_t pid = proc_spawn(&s, e);
 
@@ -131,8 +139,8 @@ static int start_children(struct err *e)
 			fatal("%s", e->text);
 	}
 	const int dns[] = { main_fd[0], names[0], lis[LISTEN_DNS_UDP], lis[LISTEN_DNS_TCP], page[0] };
-	const int egress[] = { main_fd[1], names[1], lis[LISTEN_PROXY], lis[LISTEN_HTTP], lis[LISTEN_TLS], page[1],
-			       lis[LISTEN_STATUS] };
+	const int egress[] = { main_fd[1],      names[1], lis[LISTEN_PROXY], lis[LISTEN_HTTP],
+			       lis[LISTEN_TLS], page[1],  lis[LISTEN_STATUS] };
 
 	if (start_child(CHILD_DNS, dns, ARRAY_SIZE(dns), e) < 0 ||
 	    start_child(CHILD_EGRESS, egress, ARRAY_SIZE(egress) - (lis[LISTEN_STATUS] < 0), e) < 0)

@@ -85,7 +85,8 @@ static void on_status(struct client *c, struct ipc_msg *m)
 
 	(void)m;
 	if (sidecar.started) {
-		struct side_counters *d = sidecar.children[CHILD_DNS].counters, *g = sidecar.children[CHILD_EGRESS].counters;
+		struct side_counters *d = sidecar.children[CHILD_DNS].counters,
+				     *g = sidecar.children[CHILD_EGRESS].counters;
 
 		json_object_set_new(json, "allowed", json_integer(sum(&d->allowed, &g->allowed)));
 		json_object_set_new(json, "denied", json_integer(sum(&d->denied, &g->denied)));

@@ -24,9 +24,11 @@ static const struct sandbox_calls calls[] = {
 	  (const int[]){ SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(wait4),
 			 SCMP_SYS(waitid), -1 } },
 	{ "the control socket, the channels, the policy's memfd",
-	  (const int[]){ SCMP_SYS(accept4), SCMP_SYS(getsockopt), SCMP_SYS(recvmsg), SCMP_SYS(sendmsg), SCMP_SYS(pread64), -1 } },
+	  (const int[]){ SCMP_SYS(accept4), SCMP_SYS(getsockopt), SCMP_SYS(recvmsg), SCMP_SYS(sendmsg),
+			 SCMP_SYS(pread64), -1 } },
 	{ "asking the kernel for a route: a netlink socket, an interface's index, ip_forward's file",
-	  (const int[]){ SCMP_SYS(socket), SCMP_SYS(sendto), SCMP_SYS(recvfrom), SCMP_SYS(ioctl), SCMP_SYS(openat), -1 } },
+	  (const int[]){ SCMP_SYS(socket), SCMP_SYS(sendto), SCMP_SYS(recvfrom), SCMP_SYS(ioctl), SCMP_SYS(openat),
+			 -1 } },
 	{ 0 },
 };
 

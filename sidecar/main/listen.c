@@ -54,7 +54,8 @@ static int listen_one(enum listener i, const struct links *l, uint16_t port, str
 		return err_errno(e, "IP_TRANSPARENT for port %u (does the sidecar have CAP_NET_ADMIN?)", port);
 	if (table[i].type == SOCK_DGRAM && !set_flag(fd, IPPROTO_IP, IP_PKTINFO))
 		return err_errno(e, "IP_PKTINFO for port %u", port);
-	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 || (table[i].type == SOCK_STREAM && listen(fd, BACKLOG) < 0))
+	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 ||
+	    (table[i].type == SOCK_STREAM && listen(fd, BACKLOG) < 0))
 		return err_errno(e, "listen on port %u of %s", port, dev);
 	return TAKE_FD(fd);
 }

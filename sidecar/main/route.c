@@ -147,7 +147,8 @@ static int need_sysctl(const char *path, const char *value, bool needed, struct 
 	r = fd < 0 ? -errno : fd_write_all(fd, value, strlen(value));
 	if (fd >= 0)
 		close(fd);
-	return r < 0 ? err_set(e, ERR_INTERNAL, -r, "'%s' must be %s: start the sidecar with that sysctl", path, value) : 0;
+	return r < 0 ? err_set(e, ERR_INTERNAL, -r, "'%s' must be %s: start the sidecar with that sysctl", path, value)
+		     : 0;
 }
 
 static int forwarding_is_off(struct err *e)
@@ -171,7 +172,8 @@ int route_capture(const struct links *l, struct err *e)
 		{ "/proc/sys/net/ipv4/conf/all/accept_redirects", "0", true },
 		{ "/proc/sys/net/ipv4/conf/all/accept_source_route", "0", true },
 		{ "/proc/sys/net/ipv4/conf/all/route_localnet", "0", true },
-		{ "/proc/sys/net/ipv4/conf/all/arp_ignore", "1", true }, /* the agent can't ask for the egress address by ARP */
+		{ "/proc/sys/net/ipv4/conf/all/arp_ignore", "1",
+		  true }, /* the agent can't ask for the egress address by ARP */
 		{ "/proc/sys/net/ipv6/conf/all/disable_ipv6", "1", false },
 	};
 	int r = 0;

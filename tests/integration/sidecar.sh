@@ -3,6 +3,7 @@
 # The sidecar's real programs between two network namespaces: an agent's, which has nothing but the sidecar, and an
 # upstream's with nginx and dnsmasq on TEST-NET addresses. No packet leaves these namespaces.
 set -u
+# shellcheck source=tests/lib/tap.sh
 . "$(dirname "$0")/../lib/tap.sh"
 here=$(cd "$(dirname "$0")" && pwd)
 T=$(mktemp -d)
@@ -11,7 +12,10 @@ pids=()
 
 cleanup() {
 	local p n
-	for p in "${pids[@]}" $(for n in $A $S $U; do ip netns pids $n 2>/dev/null; done); do kill "$p" 2>/dev/null; done
+	for n in $A $S $U; do
+		for p in $(ip netns pids "$n" 2>/dev/null); do kill "$p" 2>/dev/null; done
+	done
+	for p in "${pids[@]}"; do kill "$p" 2>/dev/null; done
 	for n in $A $S $U; do ip netns del "$n" 2>/dev/null; done
 	rm -rf "$T"
 }
@@ -123,7 +127,7 @@ start() {
 		"mount -t tmpfs run /run && mount --bind $T/resolv.conf /etc/resolv.conf && exec $BUILD/guest/sidecar" \
 		>"$T/audit" 2>>"$T/sidecar.err" &
 	sidecar_pid=$!
-	pids+=($sidecar_pid)
+	pids+=("$sidecar_pid")
 	wait_for 10 inside test -S /run/sidecar.sock || { cat "$T/sidecar.err"; false; }
 }
 
@@ -281,7 +285,7 @@ check "it is still healthy" expect '"healthy":true' ctl status
 # Fail closed
 all_gone() { ! kill -0 "$sidecar_pid" && [ -z "$(ip netns pids $S)" ]; }
 killed_child() { kill -9 "$(child_pid "$1")" && wait_for 10 all_gone; }
-ended_with() { wait "$sidecar_pid"; [ $? -ne 0 ]; }
+ended_with() { ! wait "$sidecar_pid"; }
 for c in sidecar-egress sidecar-dns; do
 	check "$c is killed: everything ends" killed_child $c
 	ended_with

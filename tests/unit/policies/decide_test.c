@@ -49,8 +49,12 @@ static void test_normalize(void **state)
 		{ "a@b", -EINVAL, NULL },
 		{ "a/b", -EINVAL, NULL },
 		{ "*.example.com", -EINVAL, NULL },
-		{ "b\xc3\xbc" "cher.example", -EINVAL, NULL },
-		{ "example\xe3\x80\x82" "com", -EINVAL, NULL },
+		{ "b\xc3\xbc"
+		  "cher.example",
+		  -EINVAL, NULL },
+		{ "example\xe3\x80\x82"
+		  "com",
+		  -EINVAL, NULL },
 		{ "[", -EINVAL, NULL },
 		{ "[::1", -EINVAL, NULL },
 		{ "a:80", -EINVAL, NULL },
@@ -90,7 +94,8 @@ static const char policy[] =
 	"{\"host\":\"api.example.com\",\"ports\":[443],\"at\":\"t:1\"},"
 	"{\"host\":\"*.example.org\",\"at\":\"t:2\"},"
 	"{\"host\":\"deep.bad.example.org\",\"ports\":[443],\"at\":\"t:3\"},"
-	"{\"host\":\"both.example.net\",\"ports\":[80],\"at\":\"t:4\"},{\"host\":\"both.example.net\",\"ports\":[443],\"at\":\"t:5\"}],"
+	"{\"host\":\"both.example.net\",\"ports\":[80],\"at\":\"t:4\"},{\"host\":\"both.example.net\",\"ports\":[443],"
+	"\"at\":\"t:5\"}],"
 	"\"deny\":[{\"host\":\"paste.example.org\",\"at\":\"t:6\"},{\"host\":\"*.bad.example.org\",\"at\":\"t:7\"},"
 	"{\"host\":\"half.example.org\",\"ports\":[25],\"at\":\"t:8\"}]}";
 
@@ -159,10 +164,16 @@ static void test_hash(void **state)
 
 static void test_refused(void **state)
 {
-#define TOP "\"version\":1,\"name\":\"n\",\"default\":\"deny\""
+#define TOP     "\"version\":1,\"name\":\"n\",\"default\":\"deny\""
 #define RULE(x) "{" TOP ",\"allow\":[{" x "}]}"
 	static const char *const cases[] = {
-		"", "{", "[]", "null", "{}", "{" TOP, "{" TOP "} x",
+		"",
+		"{",
+		"[]",
+		"null",
+		"{}",
+		"{" TOP,
+		"{" TOP "} x",
 		"{\"version\":2,\"name\":\"n\",\"default\":\"deny\"}",
 		"{\"version\":1,\"name\":\"n\",\"default\":\"allow\"}",
 		"{\"version\":1,\"default\":\"deny\"}",
@@ -204,16 +215,16 @@ static void test_public(void **state)
 		uint8_t addr[4];
 		bool public;
 	} cases[] = {
-		{ { 0, 0, 0, 0 }, false },       { { 0, 255, 255, 255 }, false },  { { 1, 1, 1, 1 }, true },
-		{ { 10, 0, 0, 1 }, false },      { { 9, 255, 255, 255 }, true },   { { 11, 0, 0, 0 }, true },
-		{ { 100, 63, 255, 255 }, true }, { { 100, 64, 0, 0 }, false },     { { 100, 127, 255, 255 }, false },
-		{ { 100, 128, 0, 0 }, true },    { { 127, 0, 0, 1 }, false },      { { 127, 255, 255, 254 }, false },
-		{ { 169, 254, 169, 254 }, false }, { { 172, 15, 0, 1 }, true },    { { 172, 16, 0, 1 }, false },
-		{ { 172, 31, 255, 255 }, false }, { { 172, 32, 0, 0 }, true },     { { 192, 0, 0, 1 }, false },
-		{ { 192, 168, 0, 1 }, false },   { { 192, 169, 0, 1 }, true },     { { 198, 17, 0, 1 }, true },
-		{ { 198, 18, 0, 1 }, false },    { { 198, 19, 255, 255 }, false }, { { 198, 20, 0, 0 }, true },
-		{ { 223, 255, 255, 255 }, true }, { { 224, 0, 0, 1 }, false },     { { 240, 0, 0, 1 }, false },
-		{ { 255, 255, 255, 255 }, false }, { { 168, 63, 129, 16 }, false }, { { 168, 63, 129, 17 }, true },
+		{ { 0, 0, 0, 0 }, false },         { { 0, 255, 255, 255 }, false },  { { 1, 1, 1, 1 }, true },
+		{ { 10, 0, 0, 1 }, false },        { { 9, 255, 255, 255 }, true },   { { 11, 0, 0, 0 }, true },
+		{ { 100, 63, 255, 255 }, true },   { { 100, 64, 0, 0 }, false },     { { 100, 127, 255, 255 }, false },
+		{ { 100, 128, 0, 0 }, true },      { { 127, 0, 0, 1 }, false },      { { 127, 255, 255, 254 }, false },
+		{ { 169, 254, 169, 254 }, false }, { { 172, 15, 0, 1 }, true },      { { 172, 16, 0, 1 }, false },
+		{ { 172, 31, 255, 255 }, false },  { { 172, 32, 0, 0 }, true },      { { 192, 0, 0, 1 }, false },
+		{ { 192, 168, 0, 1 }, false },     { { 192, 169, 0, 1 }, true },     { { 198, 17, 0, 1 }, true },
+		{ { 198, 18, 0, 1 }, false },      { { 198, 19, 255, 255 }, false }, { { 198, 20, 0, 0 }, true },
+		{ { 223, 255, 255, 255 }, true },  { { 224, 0, 0, 1 }, false },      { { 240, 0, 0, 1 }, false },
+		{ { 255, 255, 255, 255 }, false }, { { 168, 63, 129, 16 }, false },  { { 168, 63, 129, 17 }, true },
 	};
 
 	(void)state;

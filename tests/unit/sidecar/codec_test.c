@@ -10,15 +10,22 @@
 #include "base/cleanup.h"
 #include "sidecar/dns/cache.h"
 
-#define QUESTION "\x03" "api\x07" "example\x03" "com\x00\x00\x01\x00\x01"
-#define HEAD(flags, qd, an) "\x12\x34" flags "\x00" qd "\x00" an "\x00\x00\x00\x00"
-#define ANSWER(an) HEAD("\x81\x80", "\x01", an) QUESTION
+#define QUESTION \
+	"\x03" \
+	"api\x07" \
+	"example\x03" \
+	"com\x00\x00\x01\x00\x01"
+#define HEAD(flags, qd, an)        "\x12\x34" flags "\x00" qd "\x00" an "\x00\x00\x00\x00"
+#define ANSWER(an)                 HEAD("\x81\x80", "\x01", an) QUESTION
 #define A_RECORD(owner, ttl, addr) owner "\x00\x01\x00\x01\x00\x00\x00" ttl "\x00\x04" addr
-#define ADDR "\xcb\x00\x71\x0a"
+#define ADDR                       "\xcb\x00\x71\x0a"
 
 static void test_query(void **state)
 {
-#define ROW(x, r) { x, sizeof(x) - 1, r }
+#define ROW(x, r) \
+	{ \
+		x, sizeof(x) - 1, r \
+	}
 	static const struct {
 		const char *p;
 		size_t n;
@@ -28,16 +35,22 @@ static void test_query(void **state)
 		ROW(HEAD("\x01\x00", "\x01", "\x00") QUESTION "trailing", 0),
 		ROW("", -EBADMSG),
 		ROW("\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00", -EBADMSG),
-		ROW(HEAD("\x81\x00", "\x01", "\x00") QUESTION, -EBADMSG),          /* a response */
-		ROW(HEAD("\x29\x00", "\x01", "\x00") QUESTION, DNS_NOTIMP),        /* UPDATE */
+		ROW(HEAD("\x81\x00", "\x01", "\x00") QUESTION, -EBADMSG),   /* a response */
+		ROW(HEAD("\x29\x00", "\x01", "\x00") QUESTION, DNS_NOTIMP), /* UPDATE */
 		ROW(HEAD("\x01\x00", "\x02", "\x00") QUESTION QUESTION, DNS_FORMERR),
 		ROW(HEAD("\x01\x00", "\x00", "\x00"), DNS_FORMERR),
 		ROW(HEAD("\x01\x00", "\x01", "\x01") QUESTION, DNS_FORMERR),
-		ROW(HEAD("\x03\x00", "\x01", "\x00") QUESTION, DNS_FORMERR),       /* TC */
+		ROW(HEAD("\x03\x00", "\x01", "\x00") QUESTION, DNS_FORMERR), /* TC */
 		ROW(HEAD("\x01\x00", "\x01", "\x00") "\xc0\x0c\x00\x01\x00\x01", DNS_FORMERR),
-		ROW(HEAD("\x01\x00", "\x01", "\x00") "\x03" "ap", DNS_FORMERR),
-		ROW(HEAD("\x01\x00", "\x01", "\x00") "\x40" "a\x00\x00\x01\x00\x01", DNS_FORMERR),
-		ROW(HEAD("\x01\x00", "\x01", "\x00") "\x01" "a\x00\x00\x01\x00", DNS_FORMERR),
+		ROW(HEAD("\x01\x00", "\x01", "\x00") "\x03"
+						     "ap",
+		    DNS_FORMERR),
+		ROW(HEAD("\x01\x00", "\x01", "\x00") "\x40"
+						     "a\x00\x00\x01\x00\x01",
+		    DNS_FORMERR),
+		ROW(HEAD("\x01\x00", "\x01", "\x00") "\x01"
+						     "a\x00\x00\x01\x00",
+		    DNS_FORMERR),
 	};
 	struct dns_question q;
 
@@ -52,7 +65,9 @@ static void test_query(void **state)
 /* A dot inside a label must not become a border of labels. */
 static void test_odd_bytes(void **state)
 {
-	static const char p[] = HEAD("\x01\x00", "\x01", "\x00") "\x05" "A.b\x00 \x03" "com\x00\x00\x01\x00\x01";
+	static const char p[] = HEAD("\x01\x00", "\x01", "\x00") "\x05"
+								 "A.b\x00 \x03"
+								 "com\x00\x00\x01\x00\x01";
 	struct dns_question q;
 
 	(void)state;
@@ -94,7 +109,10 @@ static void test_answer(void **state)
 		uint32_t ttl;
 	} cases[] = {
 #define GOOD(x, n_addrs, ttl) { x, sizeof(x) - 1, 0, DNS_NOERROR, n_addrs, ttl }
-#define BAD(x) { x, sizeof(x) - 1, -EBADMSG, 0, 0, 0 }
+#define BAD(x) \
+	{ \
+		x, sizeof(x) - 1, -EBADMSG, 0, 0, 0 \
+	}
 		GOOD(ANSWER("\x01") A_RECORD("\xc0\x0c", "\x3c", ADDR), 1, 60),
 		GOOD(ANSWER("\x02") A_RECORD("\xc0\x0c", "\x3c", ADDR) A_RECORD("\xc0\x0c", "\x05", ADDR), 2, 5),
 		GOOD(ANSWER("\x00"), 0, INT32_MAX),
@@ -102,20 +120,33 @@ static void test_answer(void **state)
 		GOOD(ANSWER("\x01") A_RECORD("\xc0\x10", "\x3c", ADDR), 0, INT32_MAX),
 		GOOD(ANSWER("\x01") "\xc0\x0c\x00\x01\x00\x03\x00\x00\x00\x3c\x00\x04" ADDR, 0, INT32_MAX),
 		/* api -> b.example.com, in either order */
-		GOOD(ANSWER("\x02") "\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x07\x00\x04\x01" "b\xc0\x10"
-		     A_RECORD("\x01" "b\xc0\x10", "\x3c", ADDR), 1, 7),
-		GOOD(ANSWER("\x02") A_RECORD("\x01" "b\xc0\x10", "\x3c", ADDR)
-		     "\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x07\x00\x04\x01" "b\xc0\x10", 1, 7),
+		GOOD(ANSWER("\x02") "\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x07\x00\x04\x01"
+				    "b\xc0\x10" A_RECORD("\x01"
+							 "b\xc0\x10",
+							 "\x3c", ADDR),
+		     1, 7),
+		GOOD(ANSWER("\x02") A_RECORD("\x01"
+					     "b\xc0\x10",
+					     "\x3c", ADDR) "\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x07\x00\x04\x01"
+							   "b\xc0\x10",
+		     1, 7),
 		BAD(ANSWER("\x01") "\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x07\x00\x02\xc0\x0c"), /* its own alias */
-		BAD(ANSWER("\x01") "\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x07\x00\x03\x01" "b\xc0\x10"),
+		BAD(ANSWER("\x01") "\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x07\x00\x03\x01"
+				   "b\xc0\x10"),
 		BAD(ANSWER("\x01") "\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x05" ADDR "x"),
 		BAD(ANSWER("\x01") "\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xcb\x00\x71"),
 		BAD(ANSWER("\x01") A_RECORD("\xc0\x21", "\x3c", ADDR)), /* forwards */
 		BAD(ANSWER("\x01") A_RECORD("\xc0\x00", "\x3c", ADDR)), /* into the head */
 		BAD(ANSWER("\x02") A_RECORD("\xc0\x0c", "\x3c", ADDR)),
 		BAD(HEAD("\x01\x00", "\x01", "\x00") QUESTION),
-		BAD(HEAD("\x81\x80", "\x01", "\x00") "\x03" "apj\x07" "example\x03" "com\x00\x00\x01\x00\x01"),
-		BAD(HEAD("\x81\x80", "\x01", "\x00") "\x03" "api\x07" "example\x03" "com\x00\x00\x1c\x00\x01"),
+		BAD(HEAD("\x81\x80", "\x01", "\x00") "\x03"
+						     "apj\x07"
+						     "example\x03"
+						     "com\x00\x00\x01\x00\x01"),
+		BAD(HEAD("\x81\x80", "\x01", "\x00") "\x03"
+						     "api\x07"
+						     "example\x03"
+						     "com\x00\x00\x1c\x00\x01"),
 		BAD("\x12\x35\x81\x80\x00\x01\x00\x00\x00\x00\x00\x00" QUESTION),
 		BAD(""),
 	};

@@ -57,7 +57,8 @@ static void test_target(void **state)
 		{ false, H("GET *", "a.example"), ERR_INVALID, NULL, 0, NULL },
 		{ false, "GET / HTTP/1.0\r\n\r\n", ERR_INVALID, NULL, 0, NULL },
 		{ false, H("GET /", "a.example:8080"), ERR_DENIED, NULL, 0, NULL },
-		{ false, H("GET /", "a.example\r\nConnection: upgrade\r\nUpgrade: websocket"), ERR_DENIED, NULL, 0, NULL },
+		{ false, H("GET /", "a.example\r\nConnection: upgrade\r\nUpgrade: websocket"), ERR_DENIED, NULL, 0,
+		  NULL },
 		{ false, H("GET /", "a.example\r\nConnection: upgrade\r\nUpgrade: h2c"), -1, "a.example", 80, "/" },
 	};
 
@@ -86,9 +87,10 @@ static void test_target(void **state)
 
 static void test_request(void **state)
 {
-	static const char in[] = "POST http://a.example:81/p HTTP/1.1\r\nHost: a.example:81\r\nConnection: x-one , X-Two\r\n"
-				 "X-One: 1\r\nx-two: 2\r\nX-Three: 3\r\nKeep-Alive: 5\r\nProxy-Authorization: s\r\nTE: trailers\r\n"
-				 "Upgrade: h2c\r\nTransfer-Encoding: chunked\r\n\r\n";
+	static const char in[] =
+		"POST http://a.example:81/p HTTP/1.1\r\nHost: a.example:81\r\nConnection: x-one , X-Two\r\n"
+		"X-One: 1\r\nx-two: 2\r\nX-Three: 3\r\nKeep-Alive: 5\r\nProxy-Authorization: s\r\nTE: trailers\r\n"
+		"Upgrade: h2c\r\nTransfer-Encoding: chunked\r\n\r\n";
 	static const char want[] = "POST /p HTTP/1.1\r\nHost: a.example:81\r\nX-Three: 3\r\n"
 				   "Transfer-Encoding: chunked\r\n\r\n";
 	_cleanup_buf_ struct buf out = { 0 };
@@ -106,7 +108,8 @@ static void test_response(void **state)
 {
 	static const char in[] = "HTTP/1.1 200 Fine\r\nConnection: close\r\nProxy-Authenticate: x\r\nETag: \"e\"\r\n"
 				 "Content-Length: 5\r\n\r\n";
-	static const char want[] = "HTTP/1.1 200 Fine\r\nETag: \"e\"\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\n";
+	static const char want[] =
+		"HTTP/1.1 200 Fine\r\nETag: \"e\"\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\n";
 	_cleanup_buf_ struct buf out = { 0 }, head = { 0 };
 	struct http_head h;
 

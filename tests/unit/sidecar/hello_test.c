@@ -11,7 +11,9 @@
 #include "sidecar/egress/hello.h"
 #include "tests/unit/sidecar/openssl_hello.h"
 
-#define NAME_EXT "\x00\x00\x00\x0c\x00\x0a\x00\x00\x07" "a.bc.de"
+#define NAME_EXT \
+	"\x00\x00\x00\x0c\x00\x0a\x00\x00\x07" \
+	"a.bc.de"
 #define ALPN_EXT "\x00\x10\x00\x05\x00\x03\x02h2"
 #define ECH_EXT  "\xfe\x0d\x00\x01\x00"
 
@@ -71,7 +73,10 @@ static void test_openssl(void **state)
 
 static void test_extensions(void **state)
 {
-#define ROW(x, r, why) { x, sizeof(x) - 1, r, why }
+#define ROW(x, r, why) \
+	{ \
+		x, sizeof(x) - 1, r, why \
+	}
 	static const struct {
 		const char *exts;
 		size_t n;
@@ -87,13 +92,26 @@ static void test_extensions(void **state)
 		ROW(NAME_EXT ALPN_EXT ALPN_EXT, -EBADMSG, "repeats"),
 		ROW(NAME_EXT ECH_EXT, -EBADMSG, "ECH"),
 		ROW(ECH_EXT NAME_EXT, -EBADMSG, "ECH"),
-		ROW("\x00\x00\x00\x0c\x00\x0a\x00\x00\x03" "a.b" "\x00\x00\x01" "c", -EBADMSG, "more than one"),
-		ROW("\x00\x00\x00\x0c\x00\x0a\x01\x00\x07" "a.bc.de", -EBADMSG, "malformed"),
-		ROW("\x00\x00\x00\x0c\x00\x0a\x00\x00\x07" "1.2.3.4", -EBADMSG, "address"),
-		ROW("\x00\x00\x00\x0c\x00\x0a\x00\x00\x07" "a.b\0.de", -EBADMSG, "no host name"),
+		ROW("\x00\x00\x00\x0c\x00\x0a\x00\x00\x03"
+		    "a.b"
+		    "\x00\x00\x01"
+		    "c",
+		    -EBADMSG, "more than one"),
+		ROW("\x00\x00\x00\x0c\x00\x0a\x01\x00\x07"
+		    "a.bc.de",
+		    -EBADMSG, "malformed"),
+		ROW("\x00\x00\x00\x0c\x00\x0a\x00\x00\x07"
+		    "1.2.3.4",
+		    -EBADMSG, "address"),
+		ROW("\x00\x00\x00\x0c\x00\x0a\x00\x00\x07"
+		    "a.b\0.de",
+		    -EBADMSG, "no host name"),
 		ROW("\x00\x00\x00\x05\x00\x03\x00\x00\x00", -EBADMSG, "no host name"),
 		ROW("\x00\x00\x00\x00", -EBADMSG, "malformed"),
-		ROW("\x00\x00\x00\x0d\x00\x0a\x00\x00\x07" "a.bc.de" "x", -EBADMSG, "malformed"),
+		ROW("\x00\x00\x00\x0d\x00\x0a\x00\x00\x07"
+		    "a.bc.de"
+		    "x",
+		    -EBADMSG, "malformed"),
 		ROW(NAME_EXT "\x00", -EBADMSG, "malformed"),
 		ROW(NAME_EXT "\x00\x10\x00\xff", -EBADMSG, "malformed"),
 	};

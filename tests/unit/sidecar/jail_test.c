@@ -89,9 +89,9 @@ static void test_jails(void **state)
 		bool main_may;
 		bool children_may;
 	} acts[] = {
-		{ do_nothing, true, true }, { do_socket, true, true }, { do_exec, false, false }, { do_fork, false, false },
-		{ do_open, true, false },   { do_listen, false, false }, { do_bind, false, false }, { do_kill, false, false },
-		{ do_setuid, false, false },
+		{ do_nothing, true, true }, { do_socket, true, true }, { do_exec, false, false },
+		{ do_fork, false, false },  { do_open, true, false },  { do_listen, false, false },
+		{ do_bind, false, false },  { do_kill, false, false }, { do_setuid, false, false },
 	};
 
 	(void)state;
