@@ -2,6 +2,7 @@
 # The Engine socket of a real bottled: clients as they are, and bytes as no client sends them.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=tests/lib/tap.sh
 . "$here/../lib/tap.sh"
 
 work=$(mktemp -d /tmp/bottle-engine.XXXXXX)
@@ -49,6 +50,12 @@ status_is() {
 	shift
 	got=$(api -o /dev/null -w '%{http_code}' "$@")
 	[ "$got" = "$want" ] || { echo "got: $got"; return 1; }
+}
+
+# The CLI sends whole seconds: until the next one.
+cli_events() {
+	timeout 20 docker events --since 1h --until $(($(date +%s) + 1)) --filter type=network --format '{{.Action}}' |
+		grep -qx destroy
 }
 
 json_is() {
@@ -144,7 +151,7 @@ if command -v docker >/dev/null; then
 	check "docker network create, ls, inspect, rm" bash -c 'timeout 30 docker network create --internal --label x=y cli &&
 		docker network ls --filter label=x=y --format "{{.Name}}" | grep -qx cli &&
 		docker network inspect cli --format "{{.Internal}}" | grep -qx true && docker network rm cli'
-	check "docker events" bash -c 'timeout 20 docker events --since 1h --until "$(($(date +%s) + 1))" --filter type=network --format "{{.Action}}" | grep -qx destroy'
+	check "docker events" cli_events
 	check "docker ps" timeout 20 docker ps -a
 	check "docker system df" timeout 20 docker system df
 	check_not "docker network inspect of nothing" timeout 20 docker network inspect nothing
