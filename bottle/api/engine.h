@@ -37,6 +37,7 @@ struct engine {
 	struct store *store;
 	struct networks *networks;
 	struct containers *containers;
+	unsigned int adopting; /* monitors found at the start that have not told their state yet */
 	unsigned int busy; /* work that must not be cut by the idle exit: engine_busy, engine_idle */
 	struct source *idle_timer;
 	uint64_t idle_ms; /* UINT64_MAX: never */

@@ -412,6 +412,8 @@ static void adopted(void *arg, const struct ipc_msg *m)
 	struct err e = { 0 };
 	int code;
 
+	if (c->g->adopting && --c->g->adopting == 0)
+		loop_quit(c->g->loop, 0); /* main.c waits for it before it serves */
 	if (!m)
 		return; /* gone: container_monitor_gone reads what it left */
 	if (mon_answer_err(m, &e, &code) == 0)
@@ -434,6 +436,7 @@ void container_adopted(struct container *c)
 {
 	if (c->state != STATE_PAUSED)
 		c->state = STATE_RUNNING; /* until it says otherwise */
+	c->g->adopting++;
 	mon_request(c->mon, MON_INSPECT, NULL, NULL, 0, adopted, c);
 }
 

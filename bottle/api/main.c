@@ -25,6 +25,7 @@
 #include "base/opt.h"
 
 #define LISTEN_FD_FIRST 3
+#define ADOPT_MS        2000
 
 struct arguments {
 	uint64_t timeout_ms;
@@ -167,11 +168,34 @@ static void on_signal(struct source *s, int signo, void *arg)
 	loop_quit(g->loop, 0);
 }
 
+static void on_adopt_timeout(struct source *s, void *arg)
+{
+	struct engine *g = arg;
+
+	(void)s;
+	log_warn("%u monitors have not told their state in %d ms; going on", g->adopting, ADOPT_MS);
+	loop_quit(g->loop, 0);
+}
+
+/* The first answer must already know what happened while nobody was connected: exit codes, ended execs. */
+static void await_monitors(struct engine *g)
+{
+	struct source *limit;
+
+	if (!g->adopting)
+		return;
+	limit = loop_timer(g->loop, ADOPT_MS, on_adopt_timeout, g);
+	loop_run(g->loop);
+	source_free(limit);
+	g->adopting = 0;
+}
+
 static int serve(struct engine *g, int listen_fd, uint64_t timeout_ms)
 {
 	int code;
 
 	signal(SIGPIPE, SIG_IGN);
+	await_monitors(g);
 	loop_signal(g->loop, SIGTERM, on_signal, g);
 	loop_signal(g->loop, SIGINT, on_signal, g);
 	g->server = server_new(g, g->loop, listen_fd);
