@@ -422,17 +422,29 @@ static bool step(struct conn *c)
 	return false;
 }
 
+/* true: something was written, so there is room for more. */
+static bool flush_both(struct conn *c)
+{
+	size_t before = buf_len(&c->origin.out) + buf_len(&c->agent.out);
+
+	/* Most answers fit the socket: no turn of the loop for them. */
+	if (c->state != STATE_DIAL && c->origin.fd >= 0 && !flush(c, &c->origin))
+		return false;
+	if (!flush(c, &c->agent))
+		return false;
+	return buf_len(&c->origin.out) + buf_len(&c->agent.out) < before;
+}
+
+/*
+ * Until nothing moves any more: bytes that were held back for want of room would
+ * otherwise wait for an event that never comes, their socket being empty.
+ */
 static void conn_step(struct conn *c)
 {
-	while (!c->closed && step(c))
-		;
-	/* Most answers fit the socket: no turn of the loop for them. */
-	if (!c->closed && c->state != STATE_DIAL && c->origin.fd >= 0 && !flush(c, &c->origin))
-		return;
-	if (!c->closed && !flush(c, &c->agent))
-		return;
-	if (!c->closed && (c->state == STATE_TUNNEL || c->state == STATE_DRAIN))
-		step(c);
+	do {
+		while (!c->closed && step(c))
+			;
+	} while (!c->closed && flush_both(c));
 	conn_update(c);
 }
 

@@ -220,15 +220,21 @@ def cmd_hop(host, port, url):
 
 
 def cmd_chunked(host, port, url):
-    s = dial(host, port)
-    body = os.urandom(300000)
-    s.sendall(("POST %s HTTP/1.1\r\nHost: %s\r\nTransfer-Encoding: chunked\r\n\r\n" % (url, url.split("/")[2])).encode())
-    for i in range(0, len(body), 7001):
-        part = body[i:i + 7001]
-        s.sendall(b"%x;ext=1\r\n" % len(part) + part + b"\r\n")
-    s.sendall(b"0\r\nX-Trailer: 1\r\n\r\n")
-    status, got = read_response(s.makefile("rb"))
-    print("echo", len(got), "ok" if got.endswith(body) or got == body else "differs", status)
+    """Several times on one connection: a byte that is held back for want of room must not be forgotten."""
+    s = dial(host, port, 20)
+    f = s.makefile("rb")
+    for _ in range(12):
+        body = os.urandom(300000)
+        s.sendall(("POST %s HTTP/1.1\r\nHost: %s\r\nTransfer-Encoding: chunked\r\n\r\n" % (url, url.split("/")[2])).encode())
+        for i in range(0, len(body), 7001):
+            part = body[i:i + 7001]
+            s.sendall(b"%x;ext=1\r\n" % len(part) + part + b"\r\n")
+        s.sendall(b"0\r\nX-Trailer: 1\r\n\r\n")
+        status, got = read_response(f)
+        if (status, got) != (200, body):
+            print("differs", status, len(got))
+            return
+    print("echo", len(got), "ok")
 
 
 # ---- TLS ----
