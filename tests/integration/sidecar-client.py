@@ -221,10 +221,13 @@ def cmd_hop(host, port, url):
 
 def cmd_chunked(host, port, url):
     """Several times on one connection: a byte that is held back for want of room must not be forgotten."""
-    s = dial(host, port, 20)
+    s = socket.socket()
+    s.settimeout(20)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # so that the sidecar has to hold bytes back
+    s.connect((host, int(port)))
     f = s.makefile("rb")
-    for _ in range(12):
-        body = os.urandom(300000)
+    for n in range(12):
+        body = os.urandom(80000 + 20000 * n)
         s.sendall(("POST %s HTTP/1.1\r\nHost: %s\r\nTransfer-Encoding: chunked\r\n\r\n" % (url, url.split("/")[2])).encode())
         for i in range(0, len(body), 7001):
             part = body[i:i + 7001]
