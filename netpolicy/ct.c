@@ -40,7 +40,8 @@ static void parse_part(const struct nlattr *part, struct tuple *t)
 	const struct nlattr *a;
 	bool ip = mnl_attr_get_type(part) == CTA_TUPLE_IP;
 
-	mnl_attr_for_each_nested(a, part) {
+	mnl_attr_for_each_nested(a, part)
+	{
 		uint16_t type = mnl_attr_get_type(a);
 
 		if (ip && type == CTA_IP_V4_SRC)
@@ -60,16 +61,16 @@ static void parse_tuple(const struct nlattr *nest, struct tuple *t)
 {
 	const struct nlattr *a;
 
-	mnl_attr_for_each_nested(a, nest)
-		if (mnl_attr_get_type(a) == CTA_TUPLE_IP || mnl_attr_get_type(a) == CTA_TUPLE_PROTO)
-			parse_part(a, t);
+	mnl_attr_for_each_nested(a, nest) if (mnl_attr_get_type(a) == CTA_TUPLE_IP ||
+					      mnl_attr_get_type(a) == CTA_TUPLE_PROTO) parse_part(a, t);
 }
 
 /* An answer comes from where the request was led: reply.src is the guest behind an address translation. */
 static bool matches(const struct ct_match *m, const struct tuple *orig, const struct tuple *reply)
 {
 	if (!m->proto)
-		return orig->src == m->guest || orig->dst == m->guest || reply->src == m->guest || reply->dst == m->guest;
+		return orig->src == m->guest || orig->dst == m->guest || reply->src == m->guest ||
+		       reply->dst == m->guest;
 	return reply->src == m->guest && orig->proto == m->proto && reply->sport == m->port &&
 	       (!m->host_port || orig->dport == m->host_port) && (!m->host_addr || orig->dst == m->host_addr);
 }
@@ -80,7 +81,8 @@ static int on_entry(const struct nlmsghdr *h, void *arg)
 	const struct nlattr *a, *key = NULL;
 	struct sweep *s = arg;
 
-	mnl_attr_for_each(a, h, sizeof(struct nfgenmsg)) {
+	mnl_attr_for_each(a, h, sizeof(struct nfgenmsg))
+	{
 		if (mnl_attr_get_type(a) == CTA_TUPLE_ORIG) {
 			key = a;
 			parse_tuple(a, &orig);

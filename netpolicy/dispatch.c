@@ -23,7 +23,7 @@
 #define LIST_NETWORK  (5 * 8 + 8 + 4 * 4)
 #define LIST_ENDPOINT (5 * 8 + 8 + 8 + 4 + 6 + 4)
 #define LIST_PUBLISH  (5 * 8 + 8 + 4 * 4)
-_Static_assert(NET_NETWORKS_MAX * LIST_NETWORK + NET_ENDPOINTS_MAX * LIST_ENDPOINT + NET_PUBLISHES_MAX * LIST_PUBLISH <=
+_Static_assert(NET_NETWORKS_MAX *LIST_NETWORK + NET_ENDPOINTS_MAX * LIST_ENDPOINT + NET_PUBLISHES_MAX * LIST_PUBLISH <=
 		       IPC_BODY_MAX,
 	       "a uid's whole list is one message");
 
@@ -101,8 +101,9 @@ static int on_hello(struct request *q, struct err *e)
 	uint32_t slice;
 
 	if (q->a.version != NET_PROTO_VERSION)
-		return err_set(e, ERR_INVALID, EPROTO, "netpolicyd speaks version %d, not %u; install both from one release",
-			       NET_PROTO_VERSION, q->a.version);
+		return err_set(e, ERR_INVALID, EPROTO,
+			       "netpolicyd speaks version %d, not %u; install both from one release", NET_PROTO_VERSION,
+			       q->a.version);
 	tlv_u32(&q->reply, NET_TAG_VERSION, NET_PROTO_VERSION);
 	slice = slice_get(q->d, q->uid);
 	if (slice != NO_SLICE) {
@@ -128,7 +129,9 @@ static int plan_internal(const struct msg_args *a, struct network *n, struct err
 	if (!msg_has(a, NET_TAG_SUBNET) || !msg_has(a, NET_TAG_PREFIX) || msg_has(a, NET_TAG_INDEX))
 		return err_set(e, ERR_INVALID, EINVAL, "an internal network needs its subnet and prefix, and no index");
 	if (!addr_private_subnet(a->subnet, a->prefix))
-		return err_set(e, ERR_DENIED, EACCES, "the subnet of an internal network must be private (RFC 1918), /8 to /29, without host bits");
+		return err_set(
+			e, ERR_DENIED, EACCES,
+			"the subnet of an internal network must be private (RFC 1918), /8 to /29, without host bits");
 	if (msg_has(a, NET_TAG_GATEWAY) && !addr_inside(a->gateway, a->subnet, a->prefix))
 		return err_set(e, ERR_DENIED, EACCES, "the gateway is not an address of the network");
 	n->subnet = a->subnet;
@@ -154,14 +157,16 @@ static int plan_bridge(struct request *q, struct network *n, struct err *e)
 
 	if (msg_has(&q->a, NET_TAG_INDEX)) {
 		if (i >= NET_BRIDGES_MAX)
-			return err_set(e, ERR_DENIED, EACCES, "index %u is outside your slice: 0 to %d", i, NET_BRIDGES_MAX - 1);
+			return err_set(e, ERR_DENIED, EACCES, "index %u is outside your slice: 0 to %d", i,
+				       NET_BRIDGES_MAX - 1);
 		if (subnet_used(&q->s->model, pool_bridge(q->s->pool, n->slice, i)))
 			return err_set(e, ERR_CONFLICT, EEXIST, "another network of yours has index %u", i);
 	} else {
 		for (i = 0; i < NET_BRIDGES_MAX && subnet_used(&q->s->model, pool_bridge(q->s->pool, n->slice, i)); i++)
 			;
 		if (i == NET_BRIDGES_MAX)
-			return err_set(e, ERR_LIMIT, EDQUOT, "all %d bridge networks of a user are taken; delete one", NET_BRIDGES_MAX);
+			return err_set(e, ERR_LIMIT, EDQUOT, "all %d bridge networks of a user are taken; delete one",
+				       NET_BRIDGES_MAX);
 	}
 	n->subnet = pool_bridge(q->s->pool, n->slice, i);
 	return 0;
@@ -174,7 +179,8 @@ static int plan_pooled(struct request *q, struct network *n, struct err *e)
 
 	if (q->a.seen & (1U << NET_TAG_SUBNET | 1U << NET_TAG_PREFIX | 1U << NET_TAG_GATEWAY) ||
 	    (n->kind == NET_KIND_EGRESS && msg_has(&q->a, NET_TAG_INDEX)))
-		return err_set(e, ERR_INVALID, EINVAL, "the addresses of this kind of network are not the caller's to choose");
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "the addresses of this kind of network are not the caller's to choose");
 	n->slice = slice_get(q->d, q->uid);
 	if (n->slice == NO_SLICE)
 		return err_set(e, ERR_LIMIT, EDQUOT, "all %d users' address slices are taken", POOL_SLICES);
@@ -191,8 +197,8 @@ static bool same_network(const struct network *n, const struct msg_args *a, uint
 	return n->kind == (enum net_kind)a->kind && (!msg_has(a, NET_TAG_SUBNET) || n->subnet == a->subnet) &&
 	       (!msg_has(a, NET_TAG_PREFIX) || n->prefix == a->prefix) &&
 	       (!msg_has(a, NET_TAG_GATEWAY) || n->gateway == a->gateway) &&
-	       (!msg_has(a, NET_TAG_INDEX) ||
-		(a->index < NET_BRIDGES_MAX && n->slice < POOL_SLICES && n->subnet == pool_bridge(pool, n->slice, a->index)));
+	       (!msg_has(a, NET_TAG_INDEX) || (a->index < NET_BRIDGES_MAX && n->slice < POOL_SLICES &&
+					       n->subnet == pool_bridge(pool, n->slice, a->index)));
 }
 
 static uint32_t count_networks(const struct model *m, uid_t uid)
@@ -241,7 +247,8 @@ static int on_network_del(struct request *q, struct err *e)
 	if (!n)
 		return 0;
 	if (n->n_endpoints)
-		return err_set(e, ERR_CONFLICT, EBUSY, "the network has %u endpoints; delete them first", n->n_endpoints);
+		return err_set(e, ERR_CONFLICT, EBUSY, "the network has %u endpoints; delete them first",
+			       n->n_endpoints);
 	return state_del_network(q->s, n, e);
 }
 
@@ -258,7 +265,8 @@ static int pick_addr(const struct model *m, const struct network *n, uint32_t *r
 static int check_addr(const struct request *q, const struct network *n, struct err *e)
 {
 	if (n->kind == NET_KIND_EGRESS)
-		return err_set(e, ERR_INVALID, EINVAL, "the address of a routed endpoint is not the caller's to choose");
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "the address of a routed endpoint is not the caller's to choose");
 	if (!addr_inside(q->a.addr, n->subnet, n->prefix))
 		return err_set(e, ERR_DENIED, EACCES, "the address is not one of the network's");
 	if (n->kind == NET_KIND_BRIDGE && q->a.addr == n->gateway)
@@ -282,7 +290,8 @@ static int check_endpoint_quota(const struct request *q, const struct network *n
 		routed += ep->net->kind == NET_KIND_EGRESS;
 		mac_guest(other, ep->uid, ep->id);
 		if (ep->net == n && memcmp(mac, other, MAC_LEN) == 0)
-			return err_set(e, ERR_CONFLICT, EADDRINUSE, "another endpoint has the MAC of this id; choose another id");
+			return err_set(e, ERR_CONFLICT, EADDRINUSE,
+				       "another endpoint has the MAC of this id; choose another id");
 	}
 	if (all >= NET_ENDPOINTS_MAX)
 		return err_set(e, ERR_LIMIT, EDQUOT, "a user may have %d endpoints; delete one", NET_ENDPOINTS_MAX);
@@ -355,7 +364,8 @@ static bool sock_int(int fd, int name, int *ret)
 /* What a passed descriptor says of itself, all of it by the kernel: a reserved TCP or UDP address of the host. */
 static int read_reservation(const struct state *s, int fd, struct publish *p, struct err *e)
 {
-	static const char bad[] = "the descriptor must be an IPv4 TCP or UDP socket of the host, bound and not listening";
+	static const char bad[] =
+		"the descriptor must be an IPv4 TCP or UDP socket of the host, bound and not listening";
 	struct sockaddr_in in = { 0 };
 	socklen_t in_len = sizeof(in), cookie_len;
 	int domain, proto, listening;
@@ -390,10 +400,12 @@ static int check_publish(const struct request *q, const struct publish *p, struc
 
 	if (!publish_is_loopback(p) && !q->s->publish_any)
 		return err_set(e, ERR_DENIED, EACCES,
-			       "publishing on %s is not permitted on this machine: use a 127.x.y.z address, or ask the administrator to start netpolicyd with --publish-any",
+			       "publishing on %s is not permitted on this machine: use a 127.x.y.z address, or ask the "
+			       "administrator to start netpolicyd with --publish-any",
 			       addr_text(addr, p->host_addr));
 	if (model_publish(&q->s->model, p->proto, p->host_addr, p->host_port, false))
-		return err_set(e, ERR_CONFLICT, EADDRINUSE, "%s port %u is published already", addr_text(addr, p->host_addr), p->host_port);
+		return err_set(e, ERR_CONFLICT, EADDRINUSE, "%s port %u is published already",
+			       addr_text(addr, p->host_addr), p->host_port);
 	if (count_publishes(&q->s->model, q->uid) >= NET_PUBLISHES_MAX)
 		return err_set(e, ERR_LIMIT, EDQUOT, "a user may have %d publishes; delete one", NET_PUBLISHES_MAX);
 	return 0;
@@ -406,7 +418,9 @@ static int check_publish(const struct request *q, const struct publish *p, struc
  */
 static int on_publish(struct request *q, struct err *e)
 {
-	struct publish plan = { .ep = model_endpoint(&q->s->model, q->uid, q->a.endpoint), .port = (uint16_t)q->a.port }, *p;
+	struct publish plan = { .ep = model_endpoint(&q->s->model, q->uid, q->a.endpoint),
+				.port = (uint16_t)q->a.port },
+		       *p;
 	int r;
 
 	if (!plan.ep)
@@ -505,8 +519,9 @@ static void check_tables(struct request *q, struct nl *nf, bool host)
 
 	if (nft_count(nf, host, &have, &want) < 0 || have != want)
 		tlv_str(&q->reply, NET_TAG_TEXT,
-			host ? "the firewall's table of the host is lost: it is put anew when netpolicyd starts next" :
-			       "a firewall table of the bottles' namespace is lost: it is put anew when netpolicyd starts next");
+			host ? "the firewall's table of the host is lost: it is put anew when netpolicyd starts next"
+			     : "a firewall table of the bottles' namespace is lost: it is put anew when netpolicyd "
+			       "starts next");
 }
 
 /* Safe: tells of the machine's settings what any user may read of them. */
@@ -514,15 +529,17 @@ static int on_check(struct request *q, struct err *e)
 {
 	(void)e;
 	if (link_forwarding(&q->s->host_rt, NETCONFA_IFINDEX_ALL) == 0)
-		tlv_str(&q->reply, NET_TAG_TEXT, "the host does not forward IPv4 (net.ipv4.ip_forward is 0): nothing gets out");
+		tlv_str(&q->reply, NET_TAG_TEXT,
+			"the host does not forward IPv4 (net.ipv4.ip_forward is 0): nothing gets out");
 	check_tables(q, &q->s->host_nf, true);
 	check_tables(q, &q->s->ns_nf, false);
 	nft_forward_drops(&q->s->host_nf, say_chain, q);
 	if (!q->s->n_resolvers)
 		tlv_str(&q->reply, NET_TAG_TEXT,
-			q->s->loopback_resolver ?
-				"the host's resolver is on its loopback, which guests can't reach: name one in /etc/resolv.conf that is not, or give each network its own" :
-				"the host names no resolver with an IPv4 address: guests have none to ask");
+			q->s->loopback_resolver
+				? "the host's resolver is on its loopback, which guests can't reach: name one in "
+				  "/etc/resolv.conf that is not, or give each network its own"
+				: "the host names no resolver with an IPv4 address: guests have none to ask");
 	return 0;
 }
 
@@ -531,10 +548,14 @@ static int on_check(struct request *q, struct err *e)
 static const struct {
 	int (*handle)(struct request *q, struct err *e);
 } handlers[] = {
-	[NET_HELLO] = { on_hello },		  [NET_NETWORK_ADD] = { on_network_add },
-	[NET_NETWORK_DEL] = { on_network_del },	  [NET_ENDPOINT_ADD] = { on_endpoint_add },
-	[NET_ENDPOINT_DEL] = { on_endpoint_del }, [NET_PUBLISH] = { on_publish },
-	[NET_UNPUBLISH] = { on_unpublish },	  [NET_LIST] = { on_list },
+	[NET_HELLO] = { on_hello },
+	[NET_NETWORK_ADD] = { on_network_add },
+	[NET_NETWORK_DEL] = { on_network_del },
+	[NET_ENDPOINT_ADD] = { on_endpoint_add },
+	[NET_ENDPOINT_DEL] = { on_endpoint_del },
+	[NET_PUBLISH] = { on_publish },
+	[NET_UNPUBLISH] = { on_unpublish },
+	[NET_LIST] = { on_list },
 	[NET_CHECK] = { on_check },
 };
 

@@ -18,15 +18,19 @@
 #define NOBODY 65534
 
 static const struct sandbox_limit limits[] = {
-	{ RLIMIT_NPROC, 0 }, { RLIMIT_CORE, 0 }, { .resource = -1 },
+	{ RLIMIT_NPROC, 0 },
+	{ RLIMIT_CORE, 0 },
+	{ .resource = -1 },
 };
 static const struct sandbox_path no_files[] = { { 0 } };
 
 static const struct sandbox_calls serve_calls[] = {
 	{ "what a C program needs", sandbox_calls_base },
-	{ "wait for clients and events", (const int[]){ SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), -1 } },
+	{ "wait for clients and events",
+	  (const int[]){ SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), -1 } },
 	{ "clients in", (const int[]){ SCMP_SYS(accept4), SCMP_SYS(accept), SCMP_SYS(shutdown), -1 } },
-	{ "requests, netlink, descriptors", (const int[]){ SCMP_SYS(sendmsg), SCMP_SYS(recvmsg), SCMP_SYS(sendto), SCMP_SYS(recvfrom), -1 } },
+	{ "requests, netlink, descriptors",
+	  (const int[]){ SCMP_SYS(sendmsg), SCMP_SYS(recvmsg), SCMP_SYS(sendto), SCMP_SYS(recvfrom), -1 } },
 	{ "who asks, and what a passed socket is", (const int[]){ SCMP_SYS(getsockopt), SCMP_SYS(getsockname), -1 } },
 	{ 0 },
 };

@@ -15,7 +15,8 @@
 
 #include "base/str.h"
 
-static struct nlmsghdr *start_link(struct nl *rt, uint16_t type, uint16_t flags, unsigned char family, int ifindex, bool up)
+static struct nlmsghdr *start_link(struct nl *rt, uint16_t type, uint16_t flags, unsigned char family, int ifindex,
+				   bool up)
 {
 	struct nlmsghdr *h = nl_start(rt, type, (uint16_t)(flags | NLM_F_ACK));
 	struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(h, sizeof(*ifi));
@@ -82,7 +83,8 @@ static void put_conf(struct nlmsghdr *h, const struct link_conf *conf)
 	mnl_attr_nest_end(h, spec);
 }
 
-int link_set(struct nl *rt, int ifindex, const char *alias, const uint8_t *mac, int master, const struct link_conf *conf)
+int link_set(struct nl *rt, int ifindex, const char *alias, const uint8_t *mac, int master,
+	     const struct link_conf *conf)
 {
 	struct nlmsghdr *h = start_link(rt, RTM_SETLINK, 0, AF_UNSPEC, ifindex, false);
 
@@ -199,11 +201,11 @@ bool link_parse(const struct nlmsghdr *h, struct link_info *ret)
 	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(h);
 	const struct nlattr *a;
 
-	if ((h->nlmsg_type != RTM_NEWLINK && h->nlmsg_type != RTM_DELLINK) || mnl_nlmsg_get_payload_len(h) < sizeof(*ifi))
+	if ((h->nlmsg_type != RTM_NEWLINK && h->nlmsg_type != RTM_DELLINK) ||
+	    mnl_nlmsg_get_payload_len(h) < sizeof(*ifi))
 		return false;
 	*ret = (struct link_info){ .ifindex = ifi->ifi_index, .up = ifi->ifi_flags & IFF_UP };
-	mnl_attr_for_each(a, h, sizeof(*ifi))
-		take_attr(a, ret);
+	mnl_attr_for_each(a, h, sizeof(*ifi)) take_attr(a, ret);
 	/* A bridge tells of its ports in messages of its own family, which are not about the link's life. */
 	return ifi->ifi_family != AF_BRIDGE;
 }
@@ -255,9 +257,9 @@ static int on_addr(const struct nlmsghdr *h, void *arg)
 	const struct nlattr *a;
 
 	if (h->nlmsg_type == RTM_NEWADDR)
-		mnl_attr_for_each(a, h, sizeof(struct ifaddrmsg))
-			if (mnl_attr_get_type(a) == IFA_LOCAL && mnl_attr_get_payload_len(a) == 4)
-				v->addr(ntohl(mnl_attr_get_u32(a)), v->arg);
+		mnl_attr_for_each(a, h, sizeof(struct ifaddrmsg)) if (mnl_attr_get_type(a) == IFA_LOCAL &&
+								      mnl_attr_get_payload_len(a) == 4)
+			v->addr(ntohl(mnl_attr_get_u32(a)), v->arg);
 	return MNL_CB_OK;
 }
 
@@ -275,9 +277,8 @@ static int on_conf(const struct nlmsghdr *h, void *arg)
 {
 	const struct nlattr *a;
 
-	mnl_attr_for_each(a, h, sizeof(struct netconfmsg))
-		if (mnl_attr_get_type(a) == NETCONFA_FORWARDING)
-			*(int *)arg = mnl_attr_get_u32(a) != 0;
+	mnl_attr_for_each(a, h, sizeof(struct netconfmsg)) if (mnl_attr_get_type(a) == NETCONFA_FORWARDING) *
+		(int *)arg = mnl_attr_get_u32(a) != 0;
 	return MNL_CB_OK;
 }
 

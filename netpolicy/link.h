@@ -28,7 +28,8 @@ int link_add_bridge(struct nl *rt, const char *name, const uint8_t mac[MAC_LEN])
 int link_add_veth(struct nl *rt, const char *name, const char *peer, int peer_ns_fd);
 int link_del(struct nl *rt, int ifindex);
 /* What is NULL stays. master 0: none. */
-int link_set(struct nl *rt, int ifindex, const char *alias, const uint8_t *mac, int master, const struct link_conf *conf);
+int link_set(struct nl *rt, int ifindex, const char *alias, const uint8_t *mac, int master,
+	     const struct link_conf *conf);
 int link_up(struct nl *rt, int ifindex);
 /* A port that learns and floods nothing; the guest's address is entered by link_fdb. */
 int link_port(struct nl *rt, int ifindex);

@@ -56,13 +56,19 @@ static struct {
 };
 
 static const struct opt opts[] = {
-	{ 0, "socket", OPT_STR, &config.socket, "PATH", "listen here unless the init system passes a socket (" NET_SOCKET ")" },
-	{ 0, "netns", OPT_STR, &config.setup.netns, "PATH", "where the bottles' network namespace is pinned (" NET_NAMESPACE ")" },
+	{ 0, "socket", OPT_STR, &config.socket, "PATH",
+	  "listen here unless the init system passes a socket (" NET_SOCKET ")" },
+	{ 0, "netns", OPT_STR, &config.setup.netns, "PATH",
+	  "where the bottles' network namespace is pinned (" NET_NAMESPACE ")" },
 	{ 0, "pool", OPT_STR, &config.pool, "SUBNET", "private /16 that guests get addresses from (" POOL_DEFAULT ")" },
-	{ 0, "resolv-conf", OPT_STR, &config.setup.resolv_conf, "FILE", "names the resolvers that guests may ask (/etc/resolv.conf)" },
-	{ 0, "timeout", OPT_DURATION, &config.timeout_ms, "TIME", "exit after this long without clients; 0 never (5s)" },
-	{ 0, "root-may-connect", OPT_FLAG, &config.root_may_connect, NULL, "let root connect to users' loopback publishes" },
-	{ 0, "publish-any", OPT_FLAG, &config.publish_any, NULL, "permit publishing on other addresses than 127.x.y.z" },
+	{ 0, "resolv-conf", OPT_STR, &config.setup.resolv_conf, "FILE",
+	  "names the resolvers that guests may ask (/etc/resolv.conf)" },
+	{ 0, "timeout", OPT_DURATION, &config.timeout_ms, "TIME",
+	  "exit after this long without clients; 0 never (5s)" },
+	{ 0, "root-may-connect", OPT_FLAG, &config.root_may_connect, NULL,
+	  "let root connect to users' loopback publishes" },
+	{ 0, "publish-any", OPT_FLAG, &config.publish_any, NULL,
+	  "permit publishing on other addresses than 127.x.y.z" },
 	{ 0, "teardown", OPT_FLAG, &config.teardown, NULL, "remove all that netpolicyd ever made, and exit" },
 	{ 0, "force", OPT_FLAG, &config.force, NULL, "with --teardown: even while guests are connected" },
 	{ 'v', "verbose", OPT_FLAG, &config.verbose, NULL, "say more" },
@@ -222,7 +228,8 @@ int main(int argc, char **argv)
 		fatal("%s; see netpolicyd --help", r < 0 ? e.text : "there are no operands");
 	log_init("netpolicyd", config.verbose);
 	if (geteuid() != 0)
-		fatal("needs root to make the bottles' network namespace: start it by the init system (bottle socket install), or by sudo");
+		fatal("needs root to make the bottles' network namespace: start it by the init system (bottle socket "
+		      "install), or by sudo");
 	server.state.root_may_connect = config.root_may_connect;
 	server.state.publish_any = config.publish_any;
 	if (pool_parse(config.pool, &server.state.pool, &e) < 0 || setup_lock(config.setup.netns, &e) < 0)

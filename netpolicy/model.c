@@ -176,8 +176,8 @@ void alias_endpoint(char out[ALIAS_MAX], const struct endpoint *ep)
 {
 	char addr[ADDR_TEXT];
 
-	snprintf(out, ALIAS_MAX, "bottle:uid=%u:net=%016" PRIx64 ":ep=%016" PRIx64 ":addr=%s", ep->uid, ep->net->id, ep->id,
-		 addr_text(addr, ep->addr));
+	snprintf(out, ALIAS_MAX, "bottle:uid=%u:net=%016" PRIx64 ":ep=%016" PRIx64 ":addr=%s", ep->uid, ep->net->id,
+		 ep->id, addr_text(addr, ep->addr));
 }
 
 /* Parsed loosely, printed again and compared: only what we would have written is taken. */
@@ -188,8 +188,8 @@ bool alias_parse_network(const char *text, struct network *ret)
 	struct network n = { 0 };
 	int slice;
 
-	if (sscanf(text, "bottle:uid=%10u:net=%16" SCNx64 ":kind=%1u:sub=%15[0-9.]/%2u:gw=%15[0-9.]:slice=%2d", &uid, &n.id,
-		   &kind, subnet, &prefix, gateway, &slice) != 7 ||
+	if (sscanf(text, "bottle:uid=%10u:net=%16" SCNx64 ":kind=%1u:sub=%15[0-9.]/%2u:gw=%15[0-9.]:slice=%2d", &uid,
+		   &n.id, &kind, subnet, &prefix, gateway, &slice) != 7 ||
 	    !addr_parse(subnet, &n.subnet) || !addr_parse(gateway, &n.gateway))
 		return false;
 	n.uid = uid;
@@ -211,7 +211,8 @@ bool alias_parse_endpoint(const char *text, struct endpoint *ret, uint64_t *ret_
 	char addr[ADDR_TEXT], again[ALIAS_MAX];
 	unsigned uid;
 
-	if (sscanf(text, "bottle:uid=%10u:net=%16" SCNx64 ":ep=%16" SCNx64 ":addr=%15[0-9.]", &uid, &n.id, &ep.id, addr) != 4 ||
+	if (sscanf(text, "bottle:uid=%10u:net=%16" SCNx64 ":ep=%16" SCNx64 ":addr=%15[0-9.]", &uid, &n.id, &ep.id,
+		   addr) != 4 ||
 	    !addr_parse(addr, &ep.addr))
 		return false;
 	ep.uid = uid;

@@ -17,11 +17,11 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
-#include "bottle/proto/netpolicy.h"
+#include "proto/netpolicy.h"
 
-#define ALIAS_MAX  256
-#define MAC_LEN    6
-#define NO_SLICE   UINT32_MAX
+#define ALIAS_MAX 256
+#define MAC_LEN   6
+#define NO_SLICE  UINT32_MAX
 
 struct network {
 	LIST_ENTRY(network) link;

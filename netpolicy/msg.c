@@ -36,10 +36,10 @@ static const struct {
 	enum field_type type;
 	size_t at;
 } fields[] = {
-	FIELD(VERSION, U32, version), FIELD(NETWORK, U64, network), FIELD(ENDPOINT, U64, endpoint),
-	FIELD(KIND, U32, kind),	      FIELD(SUBNET, ADDR, subnet),  FIELD(PREFIX, U32, prefix),
-	FIELD(GATEWAY, ADDR, gateway), FIELD(INDEX, U32, index),    FIELD(ADDR, ADDR, addr),
-	FIELD(PROTO, U32, proto),     FIELD(PORT, U32, port),	    FIELD(HOST_ADDR, ADDR, host_addr),
+	FIELD(VERSION, U32, version),     FIELD(NETWORK, U64, network), FIELD(ENDPOINT, U64, endpoint),
+	FIELD(KIND, U32, kind),           FIELD(SUBNET, ADDR, subnet),  FIELD(PREFIX, U32, prefix),
+	FIELD(GATEWAY, ADDR, gateway),    FIELD(INDEX, U32, index),     FIELD(ADDR, ADDR, addr),
+	FIELD(PROTO, U32, proto),         FIELD(PORT, U32, port),       FIELD(HOST_ADDR, ADDR, host_addr),
 	FIELD(HOST_PORT, U32, host_port),
 };
 

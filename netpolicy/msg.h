@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bottle/proto/netpolicy.h"
+#include "proto/netpolicy.h"
 
 struct msg_args {
 	uint32_t seen; /* 1 << NET_TAG_* */

@@ -144,7 +144,8 @@ static void put_set(struct batch *b, const struct rs_table_def *d, size_t i)
 	nftnl_set_set_u32(s, NFTNL_SET_FAMILY, d->family);
 	nftnl_set_set_u32(s, NFTNL_SET_KEY_TYPE, def->key_type);
 	nftnl_set_set_u32(s, NFTNL_SET_KEY_LEN, def->key_len);
-	nftnl_set_set_u32(s, NFTNL_SET_FLAGS, (def->interval ? NFT_SET_INTERVAL : 0) | (def->data_len ? NFT_SET_MAP : 0));
+	nftnl_set_set_u32(s, NFTNL_SET_FLAGS,
+			  (def->interval ? NFT_SET_INTERVAL : 0) | (def->data_len ? NFT_SET_MAP : 0));
 	if (def->data_len) {
 		nftnl_set_set_u32(s, NFTNL_SET_DATA_TYPE, def->data_type);
 		nftnl_set_set_u32(s, NFTNL_SET_DATA_LEN, def->data_len);
@@ -275,9 +276,10 @@ static void set_expr(struct nftnl_expr *x, const struct rs_table_def *d, const s
 static void put_rule(struct batch *b, const struct rs_table_def *d, const struct rs_rule *def)
 {
 	static const char *const names[] = {
-		[RS_META] = "meta",   [RS_PAYLOAD] = "payload", [RS_CT] = "ct",		  [RS_FIB] = "fib",
-		[RS_CMP] = "cmp",     [RS_MASK] = "bitwise",	[RS_LOOKUP] = "lookup",	  [RS_COUNTER] = "counter",
-		[RS_DNAT] = "nat",    [RS_MASQ] = "masq",	[RS_VERDICT] = "immediate",
+		[RS_META] = "meta",     [RS_PAYLOAD] = "payload",   [RS_CT] = "ct",
+		[RS_FIB] = "fib",       [RS_CMP] = "cmp",           [RS_MASK] = "bitwise",
+		[RS_LOOKUP] = "lookup", [RS_COUNTER] = "counter",   [RS_DNAT] = "nat",
+		[RS_MASQ] = "masq",     [RS_VERDICT] = "immediate",
 	};
 	struct nlmsghdr *h = batch_put(b, NFT_MSG_NEWRULE, (uint16_t)d->family, NLM_F_CREATE | NLM_F_APPEND);
 	struct nftnl_rule *rule = nftnl_rule_alloc();
@@ -326,7 +328,8 @@ static bool fill_elem(struct nftnl_set *s, const struct rs_elem *e)
 }
 
 /* Elements [at, …) of one set, at most ELEMS_PER_MESSAGE; returns the index behind the last one looked at. */
-static size_t put_elems(struct batch *b, enum rs_table table, const char *set, const struct rs_elems *e, size_t at, bool del)
+static size_t put_elems(struct batch *b, enum rs_table table, const char *set, const struct rs_elems *e, size_t at,
+			bool del)
 {
 	uint16_t family = (uint16_t)rs_tables[table].family, n = 0;
 	struct nftnl_set *s = nftnl_set_alloc();
@@ -537,8 +540,8 @@ static int on_elems(const struct nlmsghdr *h, void *arg)
 
 int nft_elements(struct nl *nf, enum rs_table table, const char *set, nft_elem_fn fn, void *arg)
 {
-	struct nlmsghdr *h = nftnl_nlmsg_build_hdr(nf->out, NFT_MSG_GETSETELEM, (uint16_t)rs_tables[table].family, NLM_F_DUMP,
-						   ++nf->seq);
+	struct nlmsghdr *h = nftnl_nlmsg_build_hdr(nf->out, NFT_MSG_GETSETELEM, (uint16_t)rs_tables[table].family,
+						   NLM_F_DUMP, ++nf->seq);
 	struct nftnl_set *s = nftnl_set_alloc();
 	struct visit v = { .elem = fn, .arg = arg };
 
@@ -562,8 +565,8 @@ static int on_chain(const struct nlmsghdr *h, void *arg)
 	    nftnl_chain_get_u32(c, NFTNL_CHAIN_POLICY) == NF_DROP &&
 	    (nfg->nfgen_family == NFPROTO_IPV4 || nfg->nfgen_family == NFPROTO_INET) &&
 	    !str_eq(nftnl_chain_get_str(c, NFTNL_CHAIN_TABLE), RS_TABLE))
-		v->chain(nftnl_chain_get_str(c, NFTNL_CHAIN_TABLE), nftnl_chain_get_str(c, NFTNL_CHAIN_NAME), nfg->nfgen_family,
-			 v->arg);
+		v->chain(nftnl_chain_get_str(c, NFTNL_CHAIN_TABLE), nftnl_chain_get_str(c, NFTNL_CHAIN_NAME),
+			 nfg->nfgen_family, v->arg);
 	if (c)
 		nftnl_chain_free(c);
 	return MNL_CB_OK;

@@ -24,7 +24,8 @@ int nft_remove(struct nl *nf, bool host);
 /* How many of that side's tables there are, of how many. */
 int nft_count(struct nl *nf, bool host, unsigned *ret_have, unsigned *ret_want);
 
-typedef void (*nft_elem_fn)(const uint8_t *key, size_t key_len, const uint8_t *data, size_t data_len, const char *comment, void *arg);
+typedef void (*nft_elem_fn)(const uint8_t *key, size_t key_len, const uint8_t *data, size_t data_len,
+			    const char *comment, void *arg);
 /* Every element of a set; -ENOENT when the table isn't there. */
 int nft_elements(struct nl *nf, enum rs_table table, const char *set, nft_elem_fn fn, void *arg);
 

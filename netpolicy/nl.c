@@ -23,7 +23,8 @@ int nl_open(struct nl *n, int bus, unsigned groups, struct err *e)
 	/* Whole rule sets are one message: no room for it shows at its own send. */
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)) < 0 || mnl_socket_bind(n->sock, groups, MNL_SOCKET_AUTOPID) < 0)
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)) < 0 ||
+	    mnl_socket_bind(n->sock, groups, MNL_SOCKET_AUTOPID) < 0)
 		return err_errno(e, "netlink socket (bus %d)", bus);
 	return 0;
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "bottle/proto/netpolicy.h"
+#include "proto/netpolicy.h"
 
 _Static_assert((1 << (SLICE_PREFIX - POOL_PREFIX)) == POOL_SLICES, "slices fill the pool");
 _Static_assert(NET_BRIDGES_MAX + 2 == 1 << (24 - SLICE_PREFIX), "egress, bridges and the spare /24 fill a slice");
@@ -66,7 +66,8 @@ int pool_parse(const char *text, uint32_t *ret_base, struct err *e)
 	if (slash && (size_t)(slash - text) < sizeof(addr))
 		memcpy(addr, text, (size_t)(slash - text));
 	if (!slash || !str_eq(slash, "/16") || !addr_parse(addr, &base) || !addr_private_subnet(base, POOL_PREFIX))
-		return err_set(e, ERR_INVALID, EINVAL, "--pool: '%s' is not a private /16, such as " POOL_DEFAULT, text);
+		return err_set(e, ERR_INVALID, EINVAL, "--pool: '%s' is not a private /16, such as " POOL_DEFAULT,
+			       text);
 	*ret_base = base;
 	return 0;
 }

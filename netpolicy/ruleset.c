@@ -34,6 +34,7 @@ enum { T_ADDR = 7, T_ETHER = 9, T_PROTO = 12, T_PORT = 13, T_UID = 24, T_IFNAME 
 #define T4(a, b, c, d) (T3(a, b, c) << 6 | (d))
 
 /* Steps; several may make one match. Registers are 4 bytes wide; a key's parts follow each other. */
+/* clang-format off */
 #define LOAD_META(k, r)       { .kind = RS_META, .a = NFT_META_##k, .reg = (r) }
 #define LOAD_NET(off, n, r)   { .kind = RS_PAYLOAD, .a = NFT_PAYLOAD_NETWORK_HEADER, .b = (off), .c = (n), .reg = (r) }
 #define LOAD_TH(off, n, r)    { .kind = RS_PAYLOAD, .a = NFT_PAYLOAD_TRANSPORT_HEADER, .b = (off), .c = (n), .reg = (r) }
@@ -286,6 +287,7 @@ static const struct {
 	{ 0xac100000, 12 }, { 0xc0000000, 24 }, { 0xc0000200, 24 }, { 0xc0586300, 24 }, { 0xc0a80000, 16 },
 	{ 0xc6120000, 15 }, { 0xc6336400, 24 }, { 0xe0000000, 3 },
 };
+/* clang-format on */
 
 void rs_elems_done(struct rs_elems *e)
 {
@@ -528,7 +530,9 @@ bool rs_ledger_parse(const uint8_t *key, size_t key_len, const uint8_t *data, si
 	memcpy(&host_port, key + 12, 2);
 	memcpy(&addr, data, 4);
 	memcpy(&port, data + 4, 2);
-	*ret = (struct publish){ .proto = key[8], .host_addr = ntohl(host_addr), .host_port = ntohs(host_port), .port = ntohs(port) };
+	*ret = (struct publish){
+		.proto = key[8], .host_addr = ntohl(host_addr), .host_port = ntohs(host_port), .port = ntohs(port)
+	};
 	*ret_addr = ntohl(addr);
 	return ret->host_port && ret->port && (ret->proto == IPPROTO_TCP || ret->proto == IPPROTO_UDP);
 }

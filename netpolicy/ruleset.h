@@ -13,18 +13,32 @@
 
 #include "netpolicy/model.h"
 
-#define RS_TABLE "bottle" /* the name of each of our tables */
+#define RS_TABLE     "bottle" /* the name of each of our tables */
 #define RS_LINK_HOST "bn0"
-#define RS_LINK_NS "up0"
+#define RS_LINK_NS   "up0"
 
 enum rs_table { RS_HOST, RS_NS, RS_NS_ARP, RS_NS_BRIDGE, RS_TABLE_NUM };
 
-enum rs_op_kind { RS_END, RS_META, RS_PAYLOAD, RS_CT, RS_FIB, RS_CMP, RS_MASK, RS_LOOKUP, RS_COUNTER, RS_VERDICT, RS_DNAT, RS_MASQ };
+enum rs_op_kind {
+	RS_END,
+	RS_META,
+	RS_PAYLOAD,
+	RS_CT,
+	RS_FIB,
+	RS_CMP,
+	RS_MASK,
+	RS_LOOKUP,
+	RS_COUNTER,
+	RS_VERDICT,
+	RS_DNAT,
+	RS_MASQ
+};
 
 /* One expression of the kernel's machine; nft.c hands it on as it is. */
 struct rs_op {
 	enum rs_op_kind kind;
-	uint32_t a, b, c; /* META key; PAYLOAD base, offset, length; CT key, of the original direction; FIB flags, result; CMP op; VERDICT code; LOOKUP inverted */
+	uint32_t a, b,
+		c; /* META key; PAYLOAD base, offset, length; CT key, of the original direction; FIB flags, result; CMP op; VERDICT code; LOOKUP inverted */
 	uint32_t reg;     /* NFT_REG32_* - NFT_REG32_00 */
 	const char *name; /* LOOKUP set, VERDICT chain */
 	uint32_t len;     /* of data */

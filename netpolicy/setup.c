@@ -41,20 +41,13 @@ struct sysctl {
 
 /* Before N has any link. */
 static const struct sysctl ns_sysctls[] = {
-	{ "ipv6/conf/all/disable_ipv6", "1", true },
-	{ "ipv6/conf/default/disable_ipv6", "1", true },
-	{ "bridge/bridge-nf-call-iptables", "0", true },
-	{ "bridge/bridge-nf-call-ip6tables", "0", true },
-	{ "bridge/bridge-nf-call-arptables", "0", true },
-	{ "ipv4/ip_forward", "1", false },
-	{ "ipv4/conf/all/rp_filter", "1", false },
-	{ "ipv4/conf/default/rp_filter", "1", false },
-	{ "ipv4/conf/all/arp_ignore", "1", false },
-	{ "ipv4/conf/all/arp_announce", "2", false },
-	{ "ipv4/conf/all/send_redirects", "0", false },
-	{ "ipv4/conf/default/send_redirects", "0", false },
-	{ "ipv4/conf/all/accept_redirects", "0", false },
-	{ "ipv4/icmp_echo_ignore_all", "1", false },
+	{ "ipv6/conf/all/disable_ipv6", "1", true },      { "ipv6/conf/default/disable_ipv6", "1", true },
+	{ "bridge/bridge-nf-call-iptables", "0", true },  { "bridge/bridge-nf-call-ip6tables", "0", true },
+	{ "bridge/bridge-nf-call-arptables", "0", true }, { "ipv4/ip_forward", "1", false },
+	{ "ipv4/conf/all/rp_filter", "1", false },        { "ipv4/conf/default/rp_filter", "1", false },
+	{ "ipv4/conf/all/arp_ignore", "1", false },       { "ipv4/conf/all/arp_announce", "2", false },
+	{ "ipv4/conf/all/send_redirects", "0", false },   { "ipv4/conf/default/send_redirects", "0", false },
+	{ "ipv4/conf/all/accept_redirects", "0", false }, { "ipv4/icmp_echo_ignore_all", "1", false },
 };
 
 /* The host's namespace gets these and nothing else; forwarding for all is what routing needs. */
@@ -64,7 +57,7 @@ static const struct sysctl host_sysctls[] = {
 };
 
 static const struct link_conf host_link_conf[] = {
-	{ IPV4_DEVCONF_ROUTE_LOCALNET, 1 }, { IPV4_DEVCONF_RP_FILTER, 1 },	  { IPV4_DEVCONF_ARP_IGNORE, 1 },
+	{ IPV4_DEVCONF_ROUTE_LOCALNET, 1 }, { IPV4_DEVCONF_RP_FILTER, 1 },        { IPV4_DEVCONF_ARP_IGNORE, 1 },
 	{ IPV4_DEVCONF_SEND_REDIRECTS, 0 }, { IPV4_DEVCONF_ACCEPT_REDIRECTS, 0 }, { 0, 0 },
 };
 
@@ -77,7 +70,8 @@ static int set_sysctl(const struct sysctl *c, struct err *e)
 
 	if (fd < 0)
 		return c->optional && errno == ENOENT ? 0 : err_errno(e, "open '%s'", path);
-	if (read(fd, now, sizeof(now) - 1) > 0 && strncmp(now, c->value, strlen(c->value)) == 0 && now[strlen(c->value)] == '\n')
+	if (read(fd, now, sizeof(now) - 1) > 0 && strncmp(now, c->value, strlen(c->value)) == 0 &&
+	    now[strlen(c->value)] == '\n')
 		return 0;
 	out = open(path, O_WRONLY | O_CLOEXEC);
 	if (out < 0 || write(out, c->value, strlen(c->value)) < 0)
@@ -110,8 +104,8 @@ int setup_lock(const char *netns, struct err *e)
 		return err_errno(e, "open '%s'", path);
 	for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
 		if (errno != EWOULDBLOCK || i == LOCK_TRIES)
-			return err_set(e, ERR_CONFLICT, EBUSY, "another netpolicyd serves '%s'; it ends by itself when it is idle",
-				       netns);
+			return err_set(e, ERR_CONFLICT, EBUSY,
+				       "another netpolicyd serves '%s'; it ends by itself when it is idle", netns);
 		nanosleep(&pause, NULL);
 	}
 	return TAKE_FD(fd);
@@ -222,7 +216,8 @@ static int make_uplink(struct state *s, int ns_fd, struct err *e)
 	if (f.ifindex && f.ours && s->ns_link)
 		return 0;
 	if (f.ifindex && !f.ours)
-		return err_set(e, ERR_CONFLICT, EEXIST, "the host has a link '%s' that is not ours; rename it", RS_LINK_HOST);
+		return err_set(e, ERR_CONFLICT, EEXIST, "the host has a link '%s' that is not ours; rename it",
+			       RS_LINK_HOST);
 	if (f.ifindex)
 		link_del(&s->host_rt, f.ifindex);
 	if (s->ns_link)
@@ -231,7 +226,9 @@ static int make_uplink(struct state *s, int ns_fd, struct err *e)
 	s->host_link = link_index(&s->host_rt, RS_LINK_HOST);
 	s->ns_link = link_index(&s->ns_rt, RS_LINK_NS);
 	errno = r < 0 ? -r : ENODEV;
-	return r < 0 || !s->host_link || !s->ns_link ? err_errno(e, "make the links %s and %s", RS_LINK_HOST, RS_LINK_NS) : 0;
+	return r < 0 || !s->host_link || !s->ns_link
+		       ? err_errno(e, "make the links %s and %s", RS_LINK_HOST, RS_LINK_NS)
+		       : 0;
 }
 
 static int route_uplink(struct state *s, struct err *e)

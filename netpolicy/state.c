@@ -26,8 +26,12 @@
 
 struct rs_host state_host(const struct state *s)
 {
-	return (struct rs_host){ .pool = s->pool, .resolvers = s->resolvers, .n_resolvers = s->n_resolvers,
-				 .addrs = s->host_addrs, .n_addrs = s->n_host_addrs, .root_may_connect = s->root_may_connect };
+	return (struct rs_host){ .pool = s->pool,
+				 .resolvers = s->resolvers,
+				 .n_resolvers = s->n_resolvers,
+				 .addrs = s->host_addrs,
+				 .n_addrs = s->n_host_addrs,
+				 .root_may_connect = s->root_may_connect };
 }
 
 /* Both tables as the model has it. */
@@ -135,7 +139,8 @@ static void load_link(const struct link_info *link, void *arg)
 		load_endpoint(l, link);
 }
 
-static void load_publish(const uint8_t *key, size_t key_len, const uint8_t *data, size_t data_len, const char *comment, void *arg)
+static void load_publish(const uint8_t *key, size_t key_len, const uint8_t *data, size_t data_len, const char *comment,
+			 void *arg)
 {
 	struct state *s = arg;
 	uint32_t uid, addr;
@@ -214,11 +219,18 @@ int state_load(struct state *s, struct err *e)
 /* ---- networks ---- */
 
 static const struct link_conf conf_internal[] = {
-	{ IPV4_DEVCONF_FORWARDING, 0 }, { IPV4_DEVCONF_ARP_IGNORE, 8 }, { 0, 0 },
+	{ IPV4_DEVCONF_FORWARDING, 0 },
+	{ IPV4_DEVCONF_ARP_IGNORE, 8 },
+	{ 0, 0 },
 };
 static const struct link_conf conf_routed[] = {
-	{ IPV4_DEVCONF_FORWARDING, 1 },	     { IPV4_DEVCONF_RP_FILTER, 1 },	   { IPV4_DEVCONF_ARP_IGNORE, 1 },
-	{ IPV4_DEVCONF_ARP_ANNOUNCE, 2 },    { IPV4_DEVCONF_SEND_REDIRECTS, 0 }, { IPV4_DEVCONF_ACCEPT_REDIRECTS, 0 }, { 0, 0 },
+	{ IPV4_DEVCONF_FORWARDING, 1 },
+	{ IPV4_DEVCONF_RP_FILTER, 1 },
+	{ IPV4_DEVCONF_ARP_IGNORE, 1 },
+	{ IPV4_DEVCONF_ARP_ANNOUNCE, 2 },
+	{ IPV4_DEVCONF_SEND_REDIRECTS, 0 },
+	{ IPV4_DEVCONF_ACCEPT_REDIRECTS, 0 },
+	{ 0, 0 },
 };
 
 static int make_bridge(struct state *s, struct network *n)
@@ -234,7 +246,8 @@ static int make_bridge(struct state *s, struct network *n)
 	if (r < 0)
 		return r;
 	n->ifindex = link_index(&s->ns_rt, n->name);
-	r = n->ifindex ? link_set(&s->ns_rt, n->ifindex, alias, NULL, 0, routed ? conf_routed : conf_internal) : -ENODEV;
+	r = n->ifindex ? link_set(&s->ns_rt, n->ifindex, alias, NULL, 0, routed ? conf_routed : conf_internal)
+		       : -ENODEV;
 	if (r == 0 && routed)
 		r = link_addr(&s->ns_rt, n->ifindex, n->gateway, n->prefix);
 	return r;
@@ -317,7 +330,8 @@ static int attach(struct state *s, struct endpoint *ep, struct err *e)
 	mac_guest(guest, ep->uid, ep->id);
 	mac_gateway(own, ep->uid, ep->id);
 	alias_endpoint(alias, ep);
-	r = link_set(&s->ns_rt, ep->ifindex, alias, own, routed ? 0 : ep->net->ifindex, routed ? conf_routed : conf_internal);
+	r = link_set(&s->ns_rt, ep->ifindex, alias, own, routed ? 0 : ep->net->ifindex,
+		     routed ? conf_routed : conf_internal);
 	errno = -r;
 	if (r < 0)
 		return err_errno(e, "set up the tap %s", ep->name);
@@ -411,8 +425,11 @@ int state_add_publish(struct state *s, const struct publish *want, struct err *e
 
 int state_del_publish(struct state *s, struct publish *p, struct err *e)
 {
-	struct ct_match flows = { .guest = p->ep->addr, .proto = p->proto, .port = p->port,
-				  .host_addr = p->host_addr, .host_port = p->host_port };
+	struct ct_match flows = { .guest = p->ep->addr,
+				  .proto = p->proto,
+				  .port = p->port,
+				  .host_addr = p->host_addr,
+				  .host_port = p->host_port };
 	bool shared = model_publish_shared(&s->model, p);
 	struct rs_host h = state_host(s);
 	struct rs_elems elems = { 0 };

@@ -16,12 +16,12 @@
 #include "netpolicy/nl.h"
 #include "netpolicy/ruleset.h"
 
-#define RESOLVERS_MAX 8
+#define RESOLVERS_MAX  8
 #define HOST_ADDRS_MAX 256
 
 struct state {
 	struct nl host_rt, host_nf, ns_rt, ns_nf; /* requests */
-	struct nl host_events, ns_events;	  /* groups: addresses of H, links of N */
+	struct nl host_events, ns_events;         /* groups: addresses of H, links of N */
 	struct model model;
 	uint32_t pool;
 	uint32_t resolvers[RESOLVERS_MAX], host_addrs[HOST_ADDRS_MAX];

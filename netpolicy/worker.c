@@ -37,7 +37,8 @@ static int private_node(struct err *e)
 {
 	_cleanup_close_ int fs = fsopen("tmpfs", FSOPEN_CLOEXEC), dir = -1;
 
-	if (fs < 0 || fsconfig(fs, FSCONFIG_SET_STRING, "mode", "0755", 0) < 0 || fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+	if (fs < 0 || fsconfig(fs, FSCONFIG_SET_STRING, "mode", "0755", 0) < 0 ||
+	    fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		return err_errno(e, "make a file system for the tap device's node");
 	dir = fsmount(fs, FSMOUNT_CLOEXEC, 0);
 	if (dir < 0)
@@ -57,7 +58,8 @@ static int open_tap(int dir, const char *name)
 	if (fd < 0)
 		return -errno;
 	memcpy(ifr.ifr_name, name, strnlen(name, IFNAMSIZ - 1));
-	if (ioctl(fd, TUNSETIFF, &ifr) < 0 || ioctl(fd, TUNSETVNETHDRSZ, &header) < 0 || ioctl(fd, TUNSETOFFLOAD, 0) < 0)
+	if (ioctl(fd, TUNSETIFF, &ifr) < 0 || ioctl(fd, TUNSETVNETHDRSZ, &header) < 0 ||
+	    ioctl(fd, TUNSETOFFLOAD, 0) < 0)
 		return -errno;
 	return TAKE_FD(fd);
 }
@@ -73,7 +75,8 @@ static void answer(int channel, int dir, const struct ipc_msg *m)
 	int error;
 
 	tlv_iter_init(&it, m->body, m->len);
-	if (m->head.type != TAP_OPEN || tlv_next(&it, &f) <= 0 || f.tag != TAG_NAME || !(name = tlv_get_str(&f, IFNAMSIZ - 1)))
+	if (m->head.type != TAP_OPEN || tlv_next(&it, &f) <= 0 || f.tag != TAG_NAME ||
+	    !(name = tlv_get_str(&f, IFNAMSIZ - 1)))
 		fatal("a request that is none");
 	fd = open_tap(dir, name);
 	error = fd < 0 ? -fd : 0;

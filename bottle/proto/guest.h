@@ -42,31 +42,31 @@ static_assert(sizeof(struct guest_frame) == 12, "frame layout");
 
 enum guest_type {
 	/* host to guest, stream 0 */
-	HOST_CONFIG = 1,   /* tags GUEST_TAG_*: once, before anything else; answered by CONFIGURED or FAILED */
-	HOST_SHUTDOWN,     /* empty: TERM, wait, KILL, sync, power off */
-	HOST_STATS,        /* empty; answered by GUEST_STATS */
-	HOST_SYNC,         /* empty; sync(2), then GUEST_SYNCED */
+	HOST_CONFIG = 1, /* tags GUEST_TAG_*: once, before anything else; answered by CONFIGURED or FAILED */
+	HOST_SHUTDOWN,   /* empty: TERM, wait, KILL, sync, power off */
+	HOST_STATS,      /* empty; answered by GUEST_STATS */
+	HOST_SYNC,       /* empty; sync(2), then GUEST_SYNCED */
 	/* host to guest, stream > 0 */
-	HOST_START = 16,   /* GUEST_TAG_ARG…: start a process on this new stream; STARTED or START_FAILED */
-	HOST_STDIN,        /* raw bytes */
-	HOST_STDIN_EOF,    /* empty */
-	HOST_WINDOW,       /* GUEST_TAG_CREDIT: output bytes passed on */
-	HOST_RESIZE,       /* GUEST_TAG_ROWS, _COLS */
-	HOST_SIGNAL,       /* GUEST_TAG_SIGNAL: to the process (its group when it has a terminal or GUEST_TAG_GROUP) */
+	HOST_START = 16, /* GUEST_TAG_ARG…: start a process on this new stream; STARTED or START_FAILED */
+	HOST_STDIN,      /* raw bytes */
+	HOST_STDIN_EOF,  /* empty */
+	HOST_WINDOW,     /* GUEST_TAG_CREDIT: output bytes passed on */
+	HOST_RESIZE,     /* GUEST_TAG_ROWS, _COLS */
+	HOST_SIGNAL,     /* GUEST_TAG_SIGNAL: to the process (its group when it has a terminal or GUEST_TAG_GROUP) */
 	/* guest to host, stream 0 */
-	GUEST_HELLO = 64,  /* GUEST_TAG_VERSION, _KERNEL: sent once when the port opens */
-	GUEST_CONFIGURED,  /* empty */
-	GUEST_FAILED,      /* GUEST_TAG_TEXT: configuration failed; the VM is of no use */
-	GUEST_STATS,       /* GUEST_TAG_STAT_* */
-	GUEST_SYNCED,      /* empty */
-	GUEST_LOG,         /* GUEST_TAG_TEXT: a line of bottle-init's own */
+	GUEST_HELLO = 64, /* GUEST_TAG_VERSION, _KERNEL: sent once when the port opens */
+	GUEST_CONFIGURED, /* empty */
+	GUEST_FAILED,     /* GUEST_TAG_TEXT: configuration failed; the VM is of no use */
+	GUEST_STATS,      /* GUEST_TAG_STAT_* */
+	GUEST_SYNCED,     /* empty */
+	GUEST_LOG,        /* GUEST_TAG_TEXT: a line of bottle-init's own */
 	/* guest to host, stream > 0 */
-	GUEST_STARTED = 80,  /* GUEST_TAG_PID */
-	GUEST_START_FAILED,  /* GUEST_TAG_CODE (126 or 127), _TEXT; the stream is over */
-	GUEST_STDOUT,        /* raw bytes; with a terminal all output is STDOUT */
-	GUEST_STDERR,        /* raw bytes */
-	GUEST_WINDOW_IN,     /* GUEST_TAG_CREDIT: input bytes passed on */
-	GUEST_EXIT,          /* GUEST_TAG_CODE (0..255, 128 + n for signal n), _OOM; after all its output; the stream is over */
+	GUEST_STARTED = 80, /* GUEST_TAG_PID */
+	GUEST_START_FAILED, /* GUEST_TAG_CODE (126 or 127), _TEXT; the stream is over */
+	GUEST_STDOUT,       /* raw bytes; with a terminal all output is STDOUT */
+	GUEST_STDERR,       /* raw bytes */
+	GUEST_WINDOW_IN,    /* GUEST_TAG_CREDIT: input bytes passed on */
+	GUEST_EXIT, /* GUEST_TAG_CODE (0..255, 128 + n for signal n), _OOM; after all its output; the stream is over */
 };
 
 enum guest_tag {
@@ -112,14 +112,14 @@ enum guest_tag {
 	GUEST_TAG_FILE_DATA,    /* bytes */
 
 	/* HOST_START */
-	GUEST_TAG_ARG = 96,     /* str; repeated; argv[0] is looked up in PATH inside the root */
-	GUEST_TAG_ENV,          /* str "K=V"; repeated */
-	GUEST_TAG_CWD,          /* str; made when missing (docker's WORKDIR) */
-	GUEST_TAG_USER,         /* str "", "name", "uid", "name:group", "uid:gid": looked up in the root's passwd and group */
-	GUEST_TAG_GROUP_ADD,    /* str; repeated */
-	GUEST_TAG_TTY,          /* u32 1: a terminal; with ROWS and COLS */
-	GUEST_TAG_STDIN,        /* u32 1: input will come; else /dev/null */
-	GUEST_TAG_CAPS,         /* u64: 1 << CAP_*: bounding, permitted, inheritable (docker's meaning; effective for uid 0) */
+	GUEST_TAG_ARG = 96, /* str; repeated; argv[0] is looked up in PATH inside the root */
+	GUEST_TAG_ENV,      /* str "K=V"; repeated */
+	GUEST_TAG_CWD,      /* str; made when missing (docker's WORKDIR) */
+	GUEST_TAG_USER, /* str "", "name", "uid", "name:group", "uid:gid": looked up in the root's passwd and group */
+	GUEST_TAG_GROUP_ADD, /* str; repeated */
+	GUEST_TAG_TTY,       /* u32 1: a terminal; with ROWS and COLS */
+	GUEST_TAG_STDIN,     /* u32 1: input will come; else /dev/null */
+	GUEST_TAG_CAPS, /* u64: 1 << CAP_*: bounding, permitted, inheritable (docker's meaning; effective for uid 0) */
 	GUEST_TAG_NO_NEW_PRIVS, /* u32 1 */
 	GUEST_TAG_RLIMIT,       /* str "nofile=1024:4096"; repeated */
 	GUEST_TAG_PIDS_MAX,     /* u64: limit of the container's processes (cgroup pids.max); main process only */
@@ -144,12 +144,12 @@ enum guest_tag {
 };
 
 /* Limits that both sides check. */
-#define GUEST_LAYERS_MAX  16
-#define GUEST_NICS_MAX    4
-#define GUEST_ARGS_MAX    4096
-#define GUEST_FILES_MAX   64
-#define GUEST_FILE_MAX    (48 * 1024)
-#define GUEST_TEXT_MAX    1024
+#define GUEST_LAYERS_MAX 16
+#define GUEST_NICS_MAX   4
+#define GUEST_ARGS_MAX   4096
+#define GUEST_FILES_MAX  64
+#define GUEST_FILE_MAX   (48 * 1024)
+#define GUEST_TEXT_MAX   1024
 
 /*
  * Device indexes: a virtio-blk disk of index n has the serial "disk<n>"; a

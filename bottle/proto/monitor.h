@@ -17,60 +17,61 @@
 
 enum mon_type {
 	/* requests */
-	MON_CREATE = 1, /* MON_TAG_* below, with fds; once, from fd 3. Answer: OK = the jail can be made and QEMU runs */
-	MON_ATTACH,     /* MON_TAG_FLAGS, _EARLY; fd 0: the client's connection. Allowed before START */
-	MON_START,      /* the container's process. Answer: OK when it runs; ERR with CODE 125..127 when it can't, and the VM ends */
-	MON_EXEC,       /* MON_TAG_EXEC_ID, process tags, FLAGS, EARLY; fd 0 unless DETACH. OK when it runs (with PID) or ERR with CODE */
-	MON_RESIZE,     /* MON_TAG_EXEC_ID (absent: the container), _ROWS, _COLS */
-	MON_SIGNAL,     /* MON_TAG_SIGNAL, optional _EXEC_ID: to the container's process */
-	MON_STOP,       /* MON_TAG_SIGNAL, _TIMEOUT_MS (UINT64_MAX: for ever): signal, wait, then kill. OK at once; the exit is an event */
-	MON_KILL_VM,    /* end QEMU now (SIGKILL). OK at once */
-	MON_PAUSE,      /* stop the vCPUs. OK when stopped */
+	MON_CREATE =
+		1,  /* MON_TAG_* below, with fds; once, from fd 3. Answer: OK = the jail can be made and QEMU runs */
+	MON_ATTACH, /* MON_TAG_FLAGS, _EARLY; fd 0: the client's connection. Allowed before START */
+	MON_START, /* the container's process. Answer: OK when it runs; ERR with CODE 125..127 when it can't, and the VM ends */
+	MON_EXEC, /* MON_TAG_EXEC_ID, process tags, FLAGS, EARLY; fd 0 unless DETACH. OK when it runs (with PID) or ERR with CODE */
+	MON_RESIZE, /* MON_TAG_EXEC_ID (absent: the container), _ROWS, _COLS */
+	MON_SIGNAL, /* MON_TAG_SIGNAL, optional _EXEC_ID: to the container's process */
+	MON_STOP, /* MON_TAG_SIGNAL, _TIMEOUT_MS (UINT64_MAX: for ever): signal, wait, then kill. OK at once; the exit is an event */
+	MON_KILL_VM, /* end QEMU now (SIGKILL). OK at once */
+	MON_PAUSE,   /* stop the vCPUs. OK when stopped */
 	MON_UNPAUSE,
-	MON_STATS,      /* OK with MON_TAG_STATS: the guest's TLV as it came */
-	MON_INSPECT,    /* OK with _STATE, _PID, _STARTED_NS, and each live or ended exec: _EXEC_ID, _EXEC_RUNNING, _CODE, _PID */
+	MON_STATS, /* OK with MON_TAG_STATS: the guest's TLV as it came */
+	MON_INSPECT, /* OK with _STATE, _PID, _STARTED_NS, and each live or ended exec: _EXEC_ID, _EXEC_RUNNING, _CODE, _PID */
 	/* answers */
 	MON_OK = 64,
-	MON_ERR,        /* MON_TAG_CODE, _CLASS (enum err_class), _TEXT */
+	MON_ERR, /* MON_TAG_CODE, _CLASS (enum err_class), _TEXT */
 	/* events */
-	MON_EV_EXIT,      /* the container ended: _CODE, _OOM, _FINISHED_NS, _TEXT when the VM failed rather than the process */
+	MON_EV_EXIT, /* the container ended: _CODE, _OOM, _FINISHED_NS, _TEXT when the VM failed rather than the process */
 	MON_EV_EXEC_EXIT, /* _EXEC_ID, _CODE: sent before the exec's connection is closed */
 	MON_EV_LOG,       /* the log grew (at most one a turn): wake followers */
 	MON_EV_DETACHED,  /* MON_TAG_EXEC_ID or none: a client left by detach keys or by hanging up */
 };
 
 enum mon_tag {
-	MON_TAG_CODE = 1,    /* u32 exit code */
-	MON_TAG_CLASS,       /* u32 */
-	MON_TAG_TEXT,        /* str */
-	MON_TAG_FLAGS,       /* u32 MON_F_* */
-	MON_TAG_EARLY,       /* bytes: input that came with the HTTP head */
-	MON_TAG_EXEC_ID,     /* str, 64 hex */
-	MON_TAG_EXEC_RUNNING,/* u32; begins no group: EXEC_ID does */
-	MON_TAG_ROWS,        /* u32 */
-	MON_TAG_COLS,        /* u32 */
-	MON_TAG_SIGNAL,      /* u32 */
-	MON_TAG_TIMEOUT_MS,  /* u64 */
-	MON_TAG_PID,         /* u32: on the host (QEMU's) for the container; in the guest for an exec */
-	MON_TAG_STATE,       /* u32 enum mon_state */
-	MON_TAG_STARTED_NS,  /* u64 realtime */
-	MON_TAG_FINISHED_NS, /* u64 realtime */
-	MON_TAG_OOM,         /* u32 */
-	MON_TAG_STATS,       /* bytes: body of GUEST_STATS */
-	MON_TAG_DETACH_KEYS, /* bytes; absent: 0x10 0x11 (ctrl-p ctrl-q); only with a terminal */
+	MON_TAG_CODE = 1,     /* u32 exit code */
+	MON_TAG_CLASS,        /* u32 */
+	MON_TAG_TEXT,         /* str */
+	MON_TAG_FLAGS,        /* u32 MON_F_* */
+	MON_TAG_EARLY,        /* bytes: input that came with the HTTP head */
+	MON_TAG_EXEC_ID,      /* str, 64 hex */
+	MON_TAG_EXEC_RUNNING, /* u32; begins no group: EXEC_ID does */
+	MON_TAG_ROWS,         /* u32 */
+	MON_TAG_COLS,         /* u32 */
+	MON_TAG_SIGNAL,       /* u32 */
+	MON_TAG_TIMEOUT_MS,   /* u64 */
+	MON_TAG_PID,          /* u32: on the host (QEMU's) for the container; in the guest for an exec */
+	MON_TAG_STATE,        /* u32 enum mon_state */
+	MON_TAG_STARTED_NS,   /* u64 realtime */
+	MON_TAG_FINISHED_NS,  /* u64 realtime */
+	MON_TAG_OOM,          /* u32 */
+	MON_TAG_STATS,        /* bytes: body of GUEST_STATS */
+	MON_TAG_DETACH_KEYS,  /* bytes; absent: 0x10 0x11 (ctrl-p ctrl-q); only with a terminal */
 
 	/* MON_CREATE */
-	MON_TAG_ID = 32,     /* str, 64 hex */
-	MON_TAG_CPUS,        /* u32 vCPUs >= 1 */
-	MON_TAG_CPU_QUOTA,   /* u32: thousandths of a CPU (docker's NanoCpus / 1e6); 0: none */
-	MON_TAG_MEMORY,      /* u64 bytes */
-	MON_TAG_GUEST_CONFIG,/* bytes: body of HOST_CONFIG without ENTROPY and CLOCK, which the monitor adds at each boot */
-	MON_TAG_PROCESS,     /* bytes: body of HOST_START; for MON_CREATE the container's, for MON_EXEC its own */
-	MON_TAG_LAYERS,      /* u32: how many of the fds are layers */
-	MON_TAG_NICS,        /* u32: how many of the fds are taps */
-	MON_TAG_LOG_MAX,     /* u64: bytes of a log file before it is rotated once */
-	MON_TAG_POKE,        /* str: path of the Engine socket, connected to once when the container ends and no bottled listens */
-	MON_TAG_PORTS,       /* u32: how many of the fds, behind the taps, are bound sockets that reserve published ports: kept open, never used */
+	MON_TAG_ID = 32,   /* str, 64 hex */
+	MON_TAG_CPUS,      /* u32 vCPUs >= 1 */
+	MON_TAG_CPU_QUOTA, /* u32: thousandths of a CPU (docker's NanoCpus / 1e6); 0: none */
+	MON_TAG_MEMORY,    /* u64 bytes */
+	MON_TAG_GUEST_CONFIG, /* bytes: body of HOST_CONFIG without ENTROPY and CLOCK, which the monitor adds at each boot */
+	MON_TAG_PROCESS,      /* bytes: body of HOST_START; for MON_CREATE the container's, for MON_EXEC its own */
+	MON_TAG_LAYERS,       /* u32: how many of the fds are layers */
+	MON_TAG_NICS,         /* u32: how many of the fds are taps */
+	MON_TAG_LOG_MAX,      /* u64: bytes of a log file before it is rotated once */
+	MON_TAG_POKE, /* str: path of the Engine socket, connected to once when the container ends and no bottled listens */
+	MON_TAG_PORTS, /* u32: how many of the fds, behind the taps, are bound sockets that reserve published ports: kept open, never used */
 };
 
 /*
@@ -83,13 +84,13 @@ enum mon_tag {
 enum mon_fd { MON_FD_DATA, MON_FD_RUNTIME, MON_FD_KERNEL, MON_FD_INITRD, MON_FD_SCRATCH, MON_FD_FIRST_LAYER };
 
 enum mon_flags {
-	MON_F_STDIN = 1,   /* the client's bytes are input */
+	MON_F_STDIN = 1, /* the client's bytes are input */
 	MON_F_STDOUT = 2,
 	MON_F_STDERR = 4,
-	MON_F_TTY = 8,     /* raw, no stdcopy frames */
-	MON_F_DETACH = 16, /* exec: no connection; output is dropped */
+	MON_F_TTY = 8,         /* raw, no stdcopy frames */
+	MON_F_DETACH = 16,     /* exec: no connection; output is dropped */
 	MON_F_STDIN_ONCE = 32, /* the client's end of input is the process's */
-	MON_F_REPLAY = 64, /* attach: the log so far first (logs=1) */
+	MON_F_REPLAY = 64,     /* attach: the log so far first (logs=1) */
 	MON_F_NO_STREAM = 128, /* attach with logs=1&stream=0: replay, then close */
 };
 
@@ -117,7 +118,7 @@ struct log_record {
 	uint8_t partial;  /* 1: does not end with a newline */
 	uint16_t zero;
 };
-#define LOG_RECORD_MAX (16 * 1024)
+#define LOG_RECORD_MAX  (16 * 1024)
 #define LOG_MAX_DEFAULT (64ULL << 20)
 
 #endif

@@ -102,13 +102,13 @@ static const struct row {
 	int (*attempt)(void);
 	bool serve, tap; /* permitted there */
 } rows[] = {
-	{ "execve", try_execve, false, false },	  { "openat", try_openat, false, true },
-	{ "socket", try_socket, false, false },	  { "connect", try_connect, false, false },
-	{ "bind", try_bind, false, false },	  { "clone", try_fork, false, false },
-	{ "unshare", try_unshare, false, false }, { "setns", try_setns, false, false },
-	{ "mount", try_mount, false, false },	  { "ptrace", try_ptrace, false, false },
+	{ "execve", try_execve, false, false },    { "openat", try_openat, false, true },
+	{ "socket", try_socket, false, false },    { "connect", try_connect, false, false },
+	{ "bind", try_bind, false, false },        { "clone", try_fork, false, false },
+	{ "unshare", try_unshare, false, false },  { "setns", try_setns, false, false },
+	{ "mount", try_mount, false, false },      { "ptrace", try_ptrace, false, false },
 	{ "setresuid", try_setuid, false, false }, { "bpf", try_bpf, false, false },
-	{ "ioctl", try_ioctl, false, true },	  { "getpid", try_getpid, true, true },
+	{ "ioctl", try_ioctl, false, true },       { "getpid", try_getpid, true, true },
 	{ "recvmsg", try_recvmsg, true, true },
 };
 

@@ -17,11 +17,13 @@ static void private_subnets(void **unused)
 		unsigned prefix;
 		bool good;
 	} rows[] = {
-		{ "10.0.0.0", 8, true },     { "10.5.0.0", 24, true },	  { "10.5.0.8", 29, true },    { "10.5.0.8", 30, false },
-		{ "10.5.0.1", 24, false },   { "172.16.0.0", 12, true },  { "172.32.0.0", 16, false }, { "192.168.0.0", 16, true },
-		{ "192.168.0.0", 15, false }, { "192.0.0.0", 8, false },  { "10.0.0.0", 7, false },    { "10.0.0.0", 0, false },
-		{ "10.0.0.0", 32, false },   { "10.0.0.0", 300, false },  { "8.8.8.0", 24, false },    { "127.0.0.0", 8, false },
-		{ "169.254.0.0", 16, false }, { "0.0.0.0", 8, false },	  { "224.0.0.0", 8, false },   { "100.64.0.0", 10, false },
+		{ "10.0.0.0", 8, true },     { "10.5.0.0", 24, true },     { "10.5.0.8", 29, true },
+		{ "10.5.0.8", 30, false },   { "10.5.0.1", 24, false },    { "172.16.0.0", 12, true },
+		{ "172.32.0.0", 16, false }, { "192.168.0.0", 16, true },  { "192.168.0.0", 15, false },
+		{ "192.0.0.0", 8, false },   { "10.0.0.0", 7, false },     { "10.0.0.0", 0, false },
+		{ "10.0.0.0", 32, false },   { "10.0.0.0", 300, false },   { "8.8.8.0", 24, false },
+		{ "127.0.0.0", 8, false },   { "169.254.0.0", 16, false }, { "0.0.0.0", 8, false },
+		{ "224.0.0.0", 8, false },   { "100.64.0.0", 10, false },
 	};
 	uint32_t a;
 
@@ -60,7 +62,8 @@ static void slices_do_not_meet(void **unused)
 
 static void pools(void **unused)
 {
-	static const char *const bad[] = { "", "10.77.0.0", "10.77.0.0/15", "10.77.1.0/16", "8.8.0.0/16", "/16", "x/16", "10.77.0.0/16 " };
+	static const char *const bad[] = { "",           "10.77.0.0", "10.77.0.0/15", "10.77.1.0/16",
+					   "8.8.0.0/16", "/16",       "x/16",         "10.77.0.0/16 " };
 	uint32_t base;
 
 	(void)unused;
@@ -73,9 +76,26 @@ static void pools(void **unused)
 static void aliases_round_trip(void **unused)
 {
 	static const struct network rows[] = {
-		{ .id = 0xa1, .uid = 1000, .kind = NET_KIND_BRIDGE, .subnet = 0x0a4d0100, .prefix = 24, .gateway = 0x0a4d0101, .slice = 0 },
-		{ .id = UINT64_MAX, .uid = 4294967294, .kind = NET_KIND_INTERNAL, .subnet = 0x0a000000, .prefix = 8, .slice = NO_SLICE },
-		{ .id = 0, .uid = 0, .kind = NET_KIND_EGRESS, .subnet = 0xac1f0000, .prefix = 24, .gateway = 0xac1f0001, .slice = 15 },
+		{ .id = 0xa1,
+		  .uid = 1000,
+		  .kind = NET_KIND_BRIDGE,
+		  .subnet = 0x0a4d0100,
+		  .prefix = 24,
+		  .gateway = 0x0a4d0101,
+		  .slice = 0 },
+		{ .id = UINT64_MAX,
+		  .uid = 4294967294,
+		  .kind = NET_KIND_INTERNAL,
+		  .subnet = 0x0a000000,
+		  .prefix = 8,
+		  .slice = NO_SLICE },
+		{ .id = 0,
+		  .uid = 0,
+		  .kind = NET_KIND_EGRESS,
+		  .subnet = 0xac1f0000,
+		  .prefix = 24,
+		  .gateway = 0xac1f0001,
+		  .slice = 15 },
 	};
 
 	(void)unused;
@@ -99,7 +119,10 @@ static void aliases_round_trip(void **unused)
 static void foreign_aliases(void **unused)
 {
 	static const char *const rows[] = {
-		"", "bottle:", "eth0", "bottle:uid=1000:net=a1:kind=2:sub=10.77.1.0/24:gw=10.77.1.1:slice=0",
+		"",
+		"bottle:",
+		"eth0",
+		"bottle:uid=1000:net=a1:kind=2:sub=10.77.1.0/24:gw=10.77.1.1:slice=0",
 		"bottle:uid=01000:net=00000000000000a1:kind=2:sub=10.77.1.0/24:gw=10.77.1.1:slice=0",
 		"bottle:uid=1000:net=00000000000000a1:kind=4:sub=10.77.1.0/24:gw=10.77.1.1:slice=0",
 		"bottle:uid=1000:net=00000000000000a1:kind=2:sub=8.8.8.0/24:gw=8.8.8.1:slice=0",
@@ -144,7 +167,8 @@ static void owners(void **unused)
 	(void)unused;
 	n = model_add_network(&m, &(struct network){ .id = 1, .uid = 1000, .kind = NET_KIND_EGRESS });
 	ep = model_add_endpoint(&m, &(struct endpoint){ .net = n, .id = 2, .uid = 1000, .addr = 5 });
-	model_add_publish(&m, &(struct publish){ .ep = ep, .proto = 6, .host_addr = 0x7f000001, .host_port = 80, .port = 8 });
+	model_add_publish(&m, &(struct publish){
+				      .ep = ep, .proto = 6, .host_addr = 0x7f000001, .host_port = 80, .port = 8 });
 	assert_ptr_equal(model_network(&m, 1000, 1), n);
 	assert_null(model_network(&m, 1001, 1));
 	assert_null(model_endpoint(&m, 1001, 2));
@@ -160,9 +184,14 @@ static void owners(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(private_subnets), cmocka_unit_test(hosts_of_a_subnet), cmocka_unit_test(slices_do_not_meet),
-		cmocka_unit_test(pools),	   cmocka_unit_test(aliases_round_trip), cmocka_unit_test(foreign_aliases),
-		cmocka_unit_test(macs),		   cmocka_unit_test(owners),
+		cmocka_unit_test(private_subnets),
+		cmocka_unit_test(hosts_of_a_subnet),
+		cmocka_unit_test(slices_do_not_meet),
+		cmocka_unit_test(pools),
+		cmocka_unit_test(aliases_round_trip),
+		cmocka_unit_test(foreign_aliases),
+		cmocka_unit_test(macs),
+		cmocka_unit_test(owners),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

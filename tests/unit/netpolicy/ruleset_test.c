@@ -69,8 +69,9 @@ static void chains_of_taps_end_with_a_drop(void **unused)
 	static const struct {
 		enum rs_table table;
 		const char *chain;
-	} rows[] = { { RS_NS_BRIDGE, "fromtap" }, { RS_NS_BRIDGE, "ipin" }, { RS_NS_BRIDGE, "arpin" }, { RS_NS_ARP, "pin" },
-		     { RS_HOST, "input" }, { RS_HOST, "output" }, { RS_HOST, "lopub" } };
+	} rows[] = { { RS_NS_BRIDGE, "fromtap" }, { RS_NS_BRIDGE, "ipin" }, { RS_NS_BRIDGE, "arpin" },
+		     { RS_NS_ARP, "pin" },        { RS_HOST, "input" },     { RS_HOST, "output" },
+		     { RS_HOST, "lopub" } };
 
 	(void)unused;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -148,7 +149,12 @@ static void publishes_by_address(void **unused)
 
 	(void)unused;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct publish p = { .ep = &ep, .proto = 6, .host_addr = rows[i].host_addr, .host_port = 80, .port = 8080 }, back;
+		struct publish p = { .ep = &ep,
+				     .proto = 6,
+				     .host_addr = rows[i].host_addr,
+				     .host_port = 80,
+				     .port = 8080 },
+			       back;
 		struct rs_host h = { .pool = POOL, .root_may_connect = rows[i].root };
 		struct rs_elems e = { 0 };
 		uint32_t uid, addr;
@@ -157,7 +163,8 @@ static void publishes_by_address(void **unused)
 
 		rs_publish(&e, &h, &p, rows[i].shared);
 		assert_elements(&e, rows[i].want);
-		assert_true(rs_ledger_parse(e.v[0].key, e.v[0].key_len, e.v[0].data, e.v[0].data_len, &back, &uid, &addr));
+		assert_true(
+			rs_ledger_parse(e.v[0].key, e.v[0].key_len, e.v[0].data, e.v[0].data_len, &back, &uid, &addr));
 		assert_true(uid == 1000 && addr == ep.addr && back.proto == 6 && back.host_addr == p.host_addr &&
 			    back.host_port == 80 && back.port == 8080);
 		assert_true(comment_parse(e.v[0].comment, &owner, &id) && owner == 1000 && id == 7);
