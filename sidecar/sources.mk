@@ -1,4 +1,4 @@
-# The sidecar: three static programs that lie side by side in its image.
+# The sidecar: four static programs that lie side by side in its image.
 SIDECAR_SRCS := sidecar/audit.c sidecar/child.c $(DECIDE_SRCS)
 
 STATIC_PROGRAMS += sidecar-dns
@@ -14,6 +14,17 @@ STATIC_PROGRAMS += sidecar
 sidecar_SRCS := $(addprefix sidecar/main/, main.c jail.c route.c listen.c children.c control.c client.c) sidecar/child.c \
 	$(DECIDE_SRCS)
 sidecar_LIBS := jansson libcrypto
+
+STATIC_PROGRAMS += sidecar-probe
+sidecar-probe_SRCS := $(addprefix sidecar/probe/, main.c jail.c frame.c spec.c talk.c)
+sidecar-probe_LIBS := jansson
+
+UNIT += tests/unit/sidecar/probe_test
+tests/unit/sidecar/probe_test_SRCS := $(addprefix sidecar/probe/, frame.c spec.c talk.c) sidecar/egress/hello.c $(DECIDE_SRCS)
+tests/unit/sidecar/probe_test_LIBS := jansson libcrypto
+
+FUZZ += tests/fuzz/fuzz_probe_frame
+tests/fuzz/fuzz_probe_frame_SRCS := $(addprefix sidecar/probe/, frame.c talk.c)
 
 UNIT += $(addprefix tests/unit/, policies/decide_test sidecar/hello_test sidecar/codec_test sidecar/head_test sidecar/jail_test)
 tests/unit/policies/decide_test_SRCS := $(DECIDE_SRCS)

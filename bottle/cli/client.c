@@ -277,7 +277,7 @@ static int answer_error(struct stream *s, struct err *e)
 		       message ? message : http_reason(s->status));
 }
 
-static int start(const char *method, const char *target, const json_t *body, bool upgrade, int limit_ms,
+static int begin(const char *method, const char *target, const json_t *body, bool upgrade, int limit_ms,
 		 struct stream *ret, struct err *e)
 {
 	struct timeval limit = { .tv_sec = limit_ms / 1000 };
@@ -286,16 +286,36 @@ static int start(const char *method, const char *target, const json_t *body, boo
 
 	if (r == 0 && limit_ms)
 		setsockopt(s.fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	if (r == 0)
-		r = receive_head(&s, method, e);
-	if (r == 0 && s.status >= 400)
-		r = answer_error(&s, e);
 	if (r < 0) {
 		stream_done(&s);
 		return r;
 	}
 	*ret = s;
 	return 0;
+}
+
+static int finish_head(const char *method, struct stream *s, struct err *e)
+{
+	int r = receive_head(s, method, e);
+
+	if (r == 0 && s->status >= 400)
+		r = answer_error(s, e);
+	if (r < 0)
+		stream_done(s);
+	return r;
+}
+
+static int start(const char *method, const char *target, const json_t *body, bool upgrade, int limit_ms,
+		 struct stream *ret, struct err *e)
+{
+	struct stream s = { .fd = -1 };
+	int r = begin(method, target, body, upgrade, limit_ms, &s, e);
+
+	if (r == 0)
+		r = finish_head(method, &s, e);
+	if (r == 0)
+		*ret = s;
+	return r;
 }
 
 int client_stream(const char *method, const char *target, const json_t *body, struct stream *ret, struct err *e)
@@ -313,24 +333,42 @@ int client_hijack(const char *target, const json_t *body, struct stream *ret, st
 	return err_set(e, ERR_INTERNAL, EPROTO, "the engine answered %d instead of opening the stream", ret->status);
 }
 
-static int call(const char *method, const char *target, const json_t *body, int limit_ms, json_t **ret, struct err *e)
+static int finish_body(struct stream *s, json_t **ret, struct err *e)
 {
-	_cleanup_stream_ struct stream s = { .fd = -1 };
 	_cleanup_buf_ struct buf text = { 0 };
 	json_error_t bad;
-	int r = start(method, target, body, false, limit_ms, &s, e);
+	int r = read_body(s, &text, e);
 
-	if (r == 0)
-		r = read_body(&s, &text, e);
-	if (r < 0)
+	if (r < 0 || !ret)
 		return r;
-	if (!ret)
-		return 0;
 	*ret = NULL;
 	if (!buf_len(&text))
 		return 0;
 	*ret = json_loadb(buf_ptr(&text), buf_len(&text), JSON_DECODE_ANY, &bad);
 	return *ret ? 0 : err_set(e, ERR_INTERNAL, EBADMSG, "the engine's answer is not JSON: %s", bad.text);
+}
+
+int client_begin(const char *method, const char *target, const json_t *body, struct stream *ret, struct err *e)
+{
+	return begin(method, target, body, false, CLIENT_CALL_MS, ret, e);
+}
+
+int client_finish(const char *method, struct stream *s, json_t **ret, struct err *e)
+{
+	int r = finish_head(method, s, e);
+
+	if (r == 0)
+		r = finish_body(s, ret, e);
+	stream_done(s);
+	return r;
+}
+
+static int call(const char *method, const char *target, const json_t *body, int limit_ms, json_t **ret, struct err *e)
+{
+	struct stream s = { .fd = -1 };
+	int r = begin(method, target, body, false, limit_ms, &s, e);
+
+	return r < 0 ? r : client_finish(method, &s, ret, e);
 }
 
 int client_call(const char *method, const char *target, const json_t *body, json_t **ret, struct err *e)

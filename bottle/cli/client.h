@@ -52,6 +52,10 @@ int stream_decode(struct stream *s, struct buf *out, struct err *e);
 int client_call(const char *method, const char *target, const json_t *body, json_t **ret, struct err *e);
 int client_call_slow(const char *method, const char *target, const json_t *body, json_t **ret, struct err *e);
 
+/* The same in two halves, so that several calls can be under way: what is between runs beside the engine. */
+int client_begin(const char *method, const char *target, const json_t *body, struct stream *ret, struct err *e);
+int client_finish(const char *method, struct stream *s, json_t **ret, struct err *e);
+
 /* "/v1.50/containers/" + escaped name + tail. Owned. */
 char *client_target(const char *collection, const char *name, const char *tail);
 /* The value of "filters" for one label, escaped. Owned. */

@@ -22,6 +22,7 @@ void plan_init(struct plan *p, const struct policy *policy, const char *name, co
 	p->internal = xasprintf("%s-internal", name);
 	p->egress = xasprintf("%s-egress", name);
 	p->sidecar = xasprintf("%s-sidecar", name);
+	p->probe = xasprintf("%s-probe", name);
 	p->agent = xasprintf("%s-agent", name);
 }
 
@@ -33,6 +34,7 @@ void plan_done(struct plan *p)
 	free(p->internal);
 	free(p->egress);
 	free(p->sidecar);
+	free(p->probe);
 	free(p->agent);
 }
 
@@ -205,6 +207,17 @@ json_t *plan_sidecar(const struct plan *p)
 	add_publishes(p, body, host);
 	json_object_set_new(body, "HostConfig", host);
 	return body;
+}
+
+json_t *plan_probe(const struct plan *p)
+{
+	json_t *host = json_pack("{s:s, s:[s], s:[s], s:[s], s:i}", "NetworkMode", p->internal, "Dns", p->sidecar_addr,
+				 "CapDrop", "ALL", "CapAdd", "NET_RAW", "Memory", PROBE_MEMORY);
+	json_t *networks = json_pack("{s:{s:{s:s}}}", p->internal, "IPAMConfig", "IPv4Address", p->agent_addr);
+
+	return json_pack("{s:s, s:s, s:[s], s:[s], s:o, s:o, s:{s:o}}", "Image", SIDECAR_IMAGE, "Hostname", p->name,
+			 "Entrypoint", "/sidecar-probe", "Cmd", "hold", "Labels", labels(p, "probe"), "HostConfig",
+			 host, "NetworkingConfig", "EndpointsConfig", networks);
 }
 
 static json_t *agent_env(const struct plan *p)

@@ -17,6 +17,7 @@
 #define SIDECAR_IMAGE  "bottle/sidecar"
 #define SIDECAR_PROXY  3128
 #define SIDECAR_MEMORY (128 << 20)
+#define PROBE_MEMORY   (128 << 20)
 
 /* Internal subnets: a /29 each of 10.88.0.0/16. The first address is the sidecar's, the second the agent's. */
 #define POOL_NETWORK  0x0a580000U
@@ -27,8 +28,8 @@
 struct plan {
 	const struct policy *policy;
 	char *name, *hash, *compiled;
-	char *internal, *egress, *sidecar, *agent; /* names of the four objects */
-	uint32_t subnet;                           /* host order */
+	char *internal, *egress, *sidecar, *probe, *agent; /* names of the objects */
+	uint32_t subnet;                                   /* host order */
 	char sidecar_addr[INET_ADDRSTRLEN], agent_addr[INET_ADDRSTRLEN];
 };
 
@@ -44,6 +45,8 @@ int plan_place(struct plan *p, const json_t *networks, struct err *e);
 
 json_t *plan_network(const struct plan *p, bool internal);
 json_t *plan_sidecar(const struct plan *p);
+/* The leak probe: in the agent's place, with its address, until the agent takes it. */
+json_t *plan_probe(const struct plan *p);
 
 struct agent_run {
 	char *const *command; /* NULL: the policy's */

@@ -2,7 +2,8 @@
 /*
  * bottle up: a client of the Engine socket that makes the parts of a bottle in
  * the order that keeps the agent shut in at every moment: networks, sidecar, its
- * policy, its health, and only then the agent. A failure at any step, or a
+ * policy, its health, the leak probe from the agent's own place, and only then
+ * the agent. A failure at any step, or a
  * signal, removes what was made and names the step.
  */
 #include "cli/up.h"
@@ -17,12 +18,14 @@
 #include "base/str.h"
 #include "cli/bottles.h"
 #include "cli/cli.h"
+#include "cli/probe.h"
 #include "cli/session.h"
 
 #define SIDECAR_READY_MS 60000 /* a cold boot under emulation takes seconds */
 #define SIDECAR_TRY_MS   20000
 #define RETRY_MS         250
 #define CTL_TEXT_MAX     300
+#define PROBE_MS         15000 /* the probe bounds itself to 1.5 s; the rest is the engine's and emulation's */
 
 int cli_load_policy(const char *file, struct policy **ret, char **ret_compiled, char **ret_hash)
 {
@@ -60,6 +63,7 @@ int up_open(struct up *u, const char *file, const char *name, struct policy **re
 		return code;
 	plan_init(&u->plan, *ret_policy, name ? name : (*ret_policy)->name, compiled, hash);
 	u->steps = json_array();
+	u->probe_start.fd = -1;
 	return -1;
 }
 
@@ -67,6 +71,8 @@ void up_done(struct up *u)
 {
 	plan_done(&u->plan);
 	free(u->agent_id);
+	free(u->probe_id);
+	stream_done(&u->probe_start);
 	json_decref(u->steps);
 }
 
@@ -151,11 +157,18 @@ static int start_container(const char *id, struct err *e)
 	return client_call("POST", target, NULL, NULL, e);
 }
 
+/* The probe's machine boots beside the sidecar's: its start is only begun here, and looked after in step_probe. */
 static int step_sidecar(struct up *u, struct err *e)
 {
-	_cleanup_free_ char *id = NULL;
+	_cleanup_free_ char *id = NULL, *probe_start = NULL;
 	int r = make_container(u->plan.sidecar, plan_sidecar(&u->plan), &id, e);
 
+	if (r == 0)
+		r = make_container(u->plan.probe, plan_probe(&u->plan), &u->probe_id, e);
+	if (r < 0)
+		return r;
+	probe_start = client_target("containers", u->probe_id, "/start");
+	r = client_begin("POST", probe_start, NULL, &u->probe_start, e);
 	return r < 0 ? r : start_container(id, e);
 }
 
@@ -259,6 +272,47 @@ static int step_health(struct up *u, struct err *e)
 	return u->no_wait ? 0 : sidecar_ctl_retry(u, "status", NULL, e);
 }
 
+static json_t *ask_targets(struct up *u, struct err *e)
+{
+	_cleanup_json_ json_t *containers = NULL, *networks = NULL;
+
+	if (client_call("GET", API_PREFIX "/containers/json?all=1", NULL, &containers, e) < 0 ||
+	    client_call("GET", API_PREFIX "/networks", NULL, &networks, e) < 0)
+		return NULL;
+	return probe_targets(&u->plan, containers, networks);
+}
+
+static int run_probe(struct up *u, struct err *e)
+{
+	char *const argv[] = { (char[]){ "/sidecar-probe" }, (char[]){ "run" }, NULL };
+	_cleanup_json_ json_t *targets = ask_targets(u, e);
+	_cleanup_free_ char *input = NULL;
+	_cleanup_buf_ struct buf out = { 0 };
+	struct exec_spec x = {
+		.container = u->plan.probe, .argv = argv, .out = &out, .timeout_ms = PROBE_MS, .ret_signo = &u->signo
+	};
+	int r;
+
+	if (!targets)
+		return -(e->code ? e->code : EIO);
+	x.input = input = json_dumps(targets, JSON_COMPACT);
+	r = session_exec(&x, e);
+	return r < 0 ? r : probe_verdict(r, &out, &u->checked, e);
+}
+
+/* Whatever answers where the agent would stand ends it here. The probe's place and address are then free. */
+static int step_probe(struct up *u, struct err *e)
+{
+	_cleanup_free_ char *target = client_target("containers", u->probe_id, "?force=1&v=1");
+	int r = client_finish("POST", &u->probe_start, NULL, e);
+
+	if (r == 0)
+		r = run_probe(u, e);
+	if (r < 0)
+		return err_wrap(e, "leak probe");
+	return client_call("DELETE", target, NULL, NULL, e);
+}
+
 static int step_agent(struct up *u, struct err *e)
 {
 	return make_container(u->plan.agent, plan_agent(&u->plan, &u->agent), &u->agent_id, e);
@@ -277,17 +331,23 @@ struct step {
 static const struct step prepare_steps[] = {
 	{ "images", step_images },   { "name", step_name },     { "networks", step_networks },
 	{ "sidecar", step_sidecar }, { "policy", step_policy }, { "health", step_health },
-	{ "agent", step_agent },
+	{ "probe", step_probe },     { "agent", step_agent },
 };
 static const struct step start_step = { "start", step_start };
 
 static void tell(struct up *u, const char *name, uint64_t ms)
 {
-	json_array_append_new(u->steps, json_pack("{s:s, s:I}", "step", name, "ms", (json_int_t)ms));
+	json_t *step = json_pack("{s:s, s:I}", "step", name, "ms", (json_int_t)ms);
+
+	if (str_eq(name, "probe"))
+		json_object_set_new(step, "checked", json_integer(u->checked));
+	json_array_append_new(u->steps, step);
 	if (!u->progress)
 		return;
-	fprintf(u->progress, "%s%-10s %6.2f s\n", isatty(fileno(u->progress)) ? "\r\033[K" : "", name,
-		(double)ms / 1000);
+	fprintf(u->progress, "%s%-10s %6.2f s", isatty(fileno(u->progress)) ? "\r\033[K" : "", name, (double)ms / 1000);
+	if (str_eq(name, "probe"))
+		fprintf(u->progress, "  %u checks, no leak", u->checked);
+	fprintf(u->progress, "\n");
 	fflush(u->progress);
 }
 
@@ -323,6 +383,8 @@ void up_undo(struct up *u, struct err *e)
 	if (!u->made)
 		return;
 	u->made = false;
+	if (u->probe_start.fd >= 0) /* what is being started is removed when it stands */
+		client_finish("POST", &u->probe_start, NULL, &undo);
 	if (bottle_remove(u->plan.name, &done, &undo) < 0 && undo.cls != ERR_NOTFOUND) {
 		size_t n = strlen(e->text);
 
@@ -391,7 +453,7 @@ int cmd_up(int argc, char **argv)
 	};
 	const struct opt_usage usage = {
 		.synopsis = "bottle up [OPTIONS] FILE",
-		.summary = "Starts a bottle from a policy file: networks, sidecar, policy, agent.",
+		.summary = "Starts a bottle from a policy file: networks, sidecar, policy, leak probe, agent.",
 		.opts = opts
 	};
 	int first, code = cli_parse(&usage, argc, argv, 1, 1, &first);

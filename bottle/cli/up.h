@@ -8,12 +8,15 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "cli/client.h"
 #include "cli/parts.h"
 
 struct up {
 	struct plan plan;
 	struct agent_run agent;
-	char *agent_id;
+	char *agent_id, *probe_id;
+	struct stream probe_start; /* the answer to the probe's start, while it boots beside the sidecar; fd -1: none */
+	unsigned int checked;      /* by the leak probe */
 	bool no_wait;
 	FILE *progress;   /* where steps are told; NULL: nowhere */
 	json_t *steps;    /* [{"step", "ms"}] */
