@@ -126,16 +126,16 @@ check "the process is gone" test "$code" = 0
 check_not "and its socket" test -e "$sock"
 
 check "a killed writer leaves a state that opens, with all that was answered" raw killed_while_writing "${bottled[@]}" --socket "$sock"
-start_engine --timeout 300ms
+start_engine --timeout 2s
 check "a stale socket is taken over" kill -0 "$pid"
 check "/events holds off the idle exit, its end does not" raw stays_for_events "$pid"
 ended
 check "the exit code of the idle exit is 0" test "$code" = 0
-start_engine --timeout 300ms
+start_engine --timeout 2s
 check "an idle connection does not hold it" raw keeps_idle_out "$pid"
 ended
 
-systemd-socket-activate -l "$sock" "${bottled[@]}" --timeout 300ms >/dev/null 2>>"$work/log" &
+systemd-socket-activate -l "$sock" "${bottled[@]}" --timeout 2s >/dev/null 2>>"$work/log" &
 pid=$!
 check "the first connection activates it (LISTEN_FDS)" raw wait_for
 ended
