@@ -50,6 +50,8 @@ int body_before_handler(struct conn *c)
 	if (x->route->body == ROUTE_JSON) {
 		if (buf_len(&x->text) + run.n > JSON_BODY_MAX)
 			return -EMSGSIZE;
+		if (!conn_reserve(c, run.n))
+			return -ENOBUFS;
 		buf_append(&x->text, run.p, run.n);
 	} else if ((c->dropped += run.n) > DRAIN_MAX) {
 		return -EMSGSIZE;

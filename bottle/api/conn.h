@@ -22,7 +22,8 @@
 #define HEAD_TIMEOUT_MS 10000
 #define BODY_TIMEOUT_MS 60000                     /* of a body that is read before its handler runs */
 #define DRAIN_MAX       (256ULL << 20)            /* body bytes dropped behind an early answer */
-#define STREAM_HARD_MAX (16 * STREAM_BACKLOG_MAX) /* a producer that never looks at its backlog loses its client */
+#define BODIES_MAX      (64 << 20)                /* JSON bodies that are being read, of all connections together */
+#define STREAM_HARD_MAX (64 * STREAM_BACKLOG_MAX) /* a producer that never looks at its backlog loses its client */
 
 enum conn_state {
 	CONN_HEAD,  /* a head is awaited or incomplete */
@@ -83,6 +84,9 @@ void conn_update(struct conn *c);
 void exchange_end(struct conn *c);
 /* The connection has been given away: closes all but the descriptor. */
 void conn_forget(struct conn *c);
+
+/* Room for n more bytes of this request's JSON body, of what all connections share; given back with the body. */
+bool conn_reserve(struct conn *c, size_t n);
 
 /* body.c: one step; 1 progress, 0 more bytes are needed, -errno. */
 int body_before_handler(struct conn *c);

@@ -18,6 +18,7 @@
 #include "proto/monitor.h"
 
 #define CONTAINERS_MAX   4096
+#define CONFIG_MAX       (256 * 1024) /* of one container, as JSON: it is kept in memory */
 #define ATTACHES_MAX     32 /* clients that wait for one container's start */
 #define DETACH_KEYS_MAX  16
 #define EXECS_MAX        256 /* kept for one container */
@@ -28,6 +29,7 @@
 #define MEMORY_VM_DEFAULT (1ULL << 30)
 #define CPUS_VM_DEFAULT  4
 #define SCRATCH_DEFAULT  (10ULL << 30)
+#define SCRATCH_DIR      "scratch" /* empty disks to copy, SIZE.img */
 
 enum container_state { STATE_CREATED, STATE_RUNNING, STATE_PAUSED, STATE_EXITED, STATE_REMOVING, STATE_DEAD };
 

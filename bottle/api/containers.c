@@ -302,26 +302,38 @@ static void reopen(struct container *c)
 		log_error("container %.12s could not be removed: %s", c->id, e.text);
 }
 
-/* Directories without a row: left by a remove or a create that was cut. */
-static void sweep_directories(struct engine *g)
+/* Removes what is not wanted in a directory below the data directory. */
+static void sweep(struct engine *g, const char *path, bool (*wanted)(struct engine *g, const char *name))
 {
-	int fd = openat(g->data_fd, "containers", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(g->data_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
 
 	if (!d)
 		return;
-	while ((entry = readdir(d))) {
-		struct container *c = g->containers->list;
-
-		if (!str_is_hex(entry->d_name, ID_LEN))
-			continue;
-		while (c && !str_eq(c->id, entry->d_name))
-			c = c->next;
-		if (!c)
+	while ((entry = readdir(d)))
+		if (!str_eq(entry->d_name, ".") && !str_eq(entry->d_name, "..") && !wanted(g, entry->d_name))
 			remove_tree(fd, entry->d_name);
-	}
 	closedir(d);
+}
+
+/* A directory without a row was left by a remove or a create that was cut. */
+static bool directory_wanted(struct engine *g, const char *name)
+{
+	struct container *c = g->containers->list;
+
+	while (c && !str_eq(c->id, name))
+		c = c->next;
+	return c || !str_is_hex(name, ID_LEN);
+}
+
+/* Disks of other sizes are rare, and made anew in no time. */
+static bool scratch_wanted(struct engine *g, const char *name)
+{
+	_cleanup_free_ char *usual = xasprintf("%llu.img", (unsigned long long)SCRATCH_DEFAULT);
+
+	(void)g;
+	return str_eq(name, usual);
 }
 
 int containers_open(struct engine *g, struct err *e)
@@ -330,7 +342,7 @@ int containers_open(struct engine *g, struct err *e)
 	sqlite3_stmt *q;
 	int r;
 
-	if (mkdir_p(g->data_fd, "containers", 0700) < 0 || mkdir_p(g->data_fd, "layers", 0700) < 0 ||
+	if (mkdir_p(g->data_fd, "containers", 0700) < 0 || mkdir_p(g->data_fd, SCRATCH_DIR, 0700) < 0 ||
 	    mkdir_p(g->runtime_fd, "vm", 0700) < 0)
 		return err_errno(e, "make the containers' directories below '%s'", g->data_dir);
 	g->containers = xcalloc(1, sizeof(*g->containers));
@@ -342,7 +354,8 @@ int containers_open(struct engine *g, struct err *e)
 	sqlite3_finalize(q);
 	if (r != SQLITE_DONE)
 		return err_set(e, ERR_INTERNAL, EIO, "read containers from state.db: %s", sqlite3_errmsg(g->db));
-	sweep_directories(g);
+	sweep(g, "containers", directory_wanted);
+	sweep(g, SCRATCH_DIR, scratch_wanted);
 	for (struct container *c = g->containers->list; c; c = next) {
 		next = c->next;
 		reopen(c);

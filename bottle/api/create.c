@@ -97,6 +97,12 @@ static struct container *make(struct engine *g, struct spec *s, const char *aske
 		json_object_set_new(s->config, "Hostname", json_stringn(id, 12));
 	config = json_pack("{s:O, s:O, s:s, s:O}", "Config", s->config, "HostConfig", s->host_config, "ImageID", image_id, "Networks",
 			   s->networks);
+	if (json_dumpb(config, NULL, 0, JSON_COMPACT) > CONFIG_MAX) {
+		err_set(e, ERR_INVALID, E2BIG, "the container's description is larger than %d KiB; shorten its labels or environment",
+			CONFIG_MAX / 1024);
+		json_decref(config);
+		return NULL;
+	}
 	c = container_add(g, id, TAKE_PTR(name), now_real_ns(), config);
 	if (container_save(c, e) == 0)
 		return c;

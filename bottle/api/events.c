@@ -12,10 +12,12 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-#define EVENTS_KEPT 512
+#define EVENTS_KEPT       512
+#define EVENTS_BYTES_KEPT (8 << 20) /* their texts: labels travel in them */
 
 struct event {
 	int64_t ns;
+	size_t size;
 	json_t *json;
 };
 
@@ -29,13 +31,24 @@ struct listener {
 
 struct events {
 	struct event ring[EVENTS_KEPT];
-	uint64_t n; /* ever; the ring's next slot is n % EVENTS_KEPT */
+	uint64_t n;      /* ever; the ring's next slot is n % EVENTS_KEPT */
+	uint64_t oldest; /* the first that is kept; n: none is */
+	size_t size;     /* of all that are kept */
 	LIST_HEAD(, listener) listeners;
 };
 
 static const char *const event_filters[] = { "config", "container", "daemon", "event",  "image",
 					     "label",  "network",   "node",   "plugin", "scope",
 					     "secret", "service",   "type",   "volume", NULL };
+
+static void forget_oldest(struct events *evs)
+{
+	struct event *ev = &evs->ring[evs->oldest++ % EVENTS_KEPT];
+
+	evs->size -= ev->size;
+	json_decref(ev->json);
+	*ev = (struct event){ 0 };
+}
 
 void events_open(struct engine *g)
 {
@@ -47,8 +60,8 @@ void events_close(struct engine *g)
 {
 	if (!g->events)
 		return;
-	for (size_t i = 0; i < EVENTS_KEPT; i++)
-		json_decref(g->events->ring[i].json);
+	while (g->events->oldest < g->events->n)
+		forget_oldest(g->events);
 	free(g->events);
 	g->events = NULL;
 }
@@ -176,18 +189,30 @@ static json_t *event_json(const char *type, const char *action, const char *id, 
 	return ev;
 }
 
+/* One larger than all that may be kept is heard by those who listen, and not kept. */
+static void keep(struct events *evs, json_t *ev, int64_t ns)
+{
+	size_t size = json_dumpb(ev, NULL, 0, JSON_COMPACT);
+
+	while (evs->oldest < evs->n && (evs->n - evs->oldest == EVENTS_KEPT || evs->size + size > EVENTS_BYTES_KEPT))
+		forget_oldest(evs);
+	if (size > EVENTS_BYTES_KEPT)
+		return;
+	evs->ring[evs->n++ % EVENTS_KEPT] = (struct event){ .ns = ns, .size = size, .json = json_incref(ev) };
+	evs->size += size;
+}
+
 void event_emit(struct engine *g, const char *type, const char *action, const char *id, json_t *attributes)
 {
 	struct events *evs = g->events;
-	struct event *slot = &evs->ring[evs->n++ % EVENTS_KEPT];
+	int64_t ns = now_real_ns();
+	_cleanup_json_ json_t *ev = event_json(type, action, id, attributes ? attributes : json_object(), ns);
 	struct listener *l, *next;
 
-	json_decref(slot->json);
-	slot->ns = now_real_ns();
-	slot->json = event_json(type, action, id, attributes ? attributes : json_object(), slot->ns);
+	keep(evs, ev, ns);
 	for (l = LIST_FIRST(&evs->listeners); l; l = next) {
 		next = LIST_NEXT(l, all);
-		send_event(l, slot->json);
+		send_event(l, ev);
 	}
 }
 
@@ -212,7 +237,7 @@ static void replay(struct engine *g, struct listener *l)
 {
 	const struct events *evs = g->events;
 
-	for (uint64_t i = evs->n > EVENTS_KEPT ? evs->n - EVENTS_KEPT : 0; i < evs->n; i++) {
+	for (uint64_t i = evs->oldest; i < evs->n; i++) {
 		const struct event *ev = &evs->ring[i % EVENTS_KEPT];
 
 		if (ev->ns >= l->since_ns && (!l->until_ns || ev->ns <= l->until_ns))

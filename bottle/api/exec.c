@@ -97,8 +97,8 @@ static void exec_event(struct exec *x, const char *action, const char *key, cons
 	container_event(x->c, buf_cstr(&b), key ? key : "execID", key ? value : x->id);
 }
 
-/* The oldest that have ended make room. */
-static void trim(struct container *c)
+/* The oldest that does not run makes room; false when all do. */
+static bool make_room(struct container *c)
 {
 	struct exec *oldest = NULL;
 	size_t n = 0;
@@ -106,10 +106,13 @@ static void trim(struct container *c)
 	for (struct exec *x = c->execs; x; x = x->next, n++)
 		if (!x->running && !x->asked && !x->internal)
 			oldest = x;
-	if (n < EXECS_MAX || !oldest)
-		return;
+	if (n < EXECS_MAX)
+		return true;
+	if (!oldest)
+		return false;
 	state_exec(c->g, NULL, "DELETE FROM execs WHERE id = ?", "t", oldest->id);
 	exec_free(oldest);
+	return true;
 }
 
 void execs_load(struct container *c)
@@ -305,6 +308,19 @@ void exec_run(struct exec *x)
 
 /* ---- handlers ---- */
 
+/* What could never be started is not kept either. */
+static int check_exec(const json_t *config, struct err *e)
+{
+	uint8_t keys[DETACH_KEYS_MAX];
+	size_t n;
+
+	if (detach_keys_parse(member_text(config, "DetachKeys"), keys, &n) < 0)
+		return err_set(e, ERR_INVALID, EINVAL, "Invalid detach keys (%.64s) provided", member_text(config, "DetachKeys"));
+	if (json_dumpb(config, NULL, 0, JSON_COMPACT) > 2 * EXEC_BODY_MAX)
+		return err_set(e, ERR_INVALID, E2BIG, "the command with its environment is larger than an exec can carry (48 KiB); shorten it");
+	return 0;
+}
+
 static bool exec_possible(struct request *r, const struct container *c, const char *what)
 {
 	if (c->state == STATE_PAUSED)
@@ -319,11 +335,9 @@ static bool exec_possible(struct request *r, const struct container *c, const ch
 void exec_create(struct request *r)
 {
 	struct container *c = container_of_request(r);
-	uint8_t keys[DETACH_KEYS_MAX];
 	struct err e = { 0 };
 	struct exec *x;
 	json_t *config;
-	size_t n;
 
 	if (!c || !exec_possible(r, c, "exec"))
 		return;
@@ -332,12 +346,16 @@ void exec_create(struct request *r)
 		reply_err(r, &e);
 		return;
 	}
-	if (detach_keys_parse(member_text(config, "DetachKeys"), keys, &n) < 0) {
-		reply_message(r, 400, "Invalid detach keys (%.64s) provided", member_text(config, "DetachKeys"));
+	if (check_exec(config, &e) < 0) {
+		reply_err(r, &e);
 		json_decref(config);
 		return;
 	}
-	trim(c);
+	if (!make_room(c)) {
+		reply_message(r, 409, "%d execs run in container %.12s already; end some first", EXECS_MAX, c->id);
+		json_decref(config);
+		return;
+	}
 	x = exec_new(c, config);
 	exec_row(x);
 	exec_event(x, "exec_create", NULL, NULL);

@@ -112,7 +112,6 @@ static void put_hosts(struct tlv *t, const json_t *config, const json_t *host, c
 	json_t *v;
 	size_t i;
 
-	tlv_str(t, GUEST_TAG_HOST, "127.0.0.1 localhost");
 	json_array_foreach(json_object_get(host, "ExtraHosts"), i, v) {
 		const char *s = json_string_value(v), *sep = s + strcspn(s, ":=");
 		_cleanup_free_ char *line = xasprintf("%s %.*s", sep + 1, (int)(sep - s), s);

@@ -96,6 +96,16 @@ static json_t *ports_json(const struct container *c)
 	return container_running(c) && ports ? json_deep_copy(ports) : json_object();
 }
 
+/* The number that a "80/tcp" or "80" begins with: both are ours, 0 where one is damaged. */
+static int port_number(const char *text)
+{
+	_cleanup_free_ char *digits = xstrndup(text, strcspn(text, "/"));
+	uint64_t port = 0;
+
+	str_u64(digits, UINT16_MAX, &port);
+	return (int)port;
+}
+
 json_t *container_ports_list(const struct container *c)
 {
 	json_t *out = json_array(), *list, *b;
@@ -106,13 +116,13 @@ json_t *container_ports_list(const struct container *c)
 		return out;
 	json_object_foreach(json_object_get(c->runtime, "ports"), port, list) {
 		const char *type = strchr(port, '/') + 1;
-		int private = atoi(port);
+		int private = port_number(port);
 
 		if (!json_is_array(list))
 			json_array_append_new(out, json_pack("{s:i, s:s}", "PrivatePort", private, "Type", type));
 		json_array_foreach(list, i, b)
 			json_array_append_new(out, json_pack("{s:s, s:i, s:i, s:s}", "IP", member_text(b, "HostIp"), "PrivatePort", private,
-							     "PublicPort", atoi(member_text(b, "HostPort")), "Type", type));
+							     "PublicPort", port_number(member_text(b, "HostPort")), "Type", type));
 	}
 	return out;
 }

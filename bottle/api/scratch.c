@@ -171,7 +171,7 @@ static void done_later(struct engine *g, void (*done)(void *arg, const struct er
 int scratch_prepare(struct container *c, uint64_t size, void (*done)(void *arg, const struct err *e), void *arg, struct err *e)
 {
 	_cleanup_free_ char *dir = container_dir(c), *path = xasprintf("%s/scratch.img", dir);
-	_cleanup_free_ char *template = xasprintf("layers/scratch-%llu.img", (unsigned long long)size);
+	_cleanup_free_ char *template = xasprintf(SCRATCH_DIR "/%llu.img", (unsigned long long)size);
 	char unique[ID_LEN + 1];
 	struct making *m;
 	int r;

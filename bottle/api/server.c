@@ -32,6 +32,7 @@ struct server {
 	int listen_fd;
 	struct source *io, *pause;
 	unsigned int n_conns;
+	size_t bodies; /* bytes in all exchanges' texts */
 	TAILQ_HEAD(, conn) conns;
 };
 
@@ -42,6 +43,20 @@ struct loop *conn_loop(const struct conn *c)
 	return c->server->loop;
 }
 
+bool conn_reserve(struct conn *c, size_t n)
+{
+	if (c->server->bodies + n > BODIES_MAX)
+		return false;
+	c->server->bodies += n;
+	return true;
+}
+
+static void drop_body(struct conn *c)
+{
+	c->server->bodies -= buf_len(&c->exchange->text);
+	buf_done(&c->exchange->text);
+}
+
 /* ---- the end of an exchange, of a connection ---- */
 
 static void exchange_free(struct conn *c)
@@ -50,6 +65,7 @@ static void exchange_free(struct conn *c)
 
 	if (!x)
 		return;
+	drop_body(c);
 	c->exchange = NULL;
 	sink_close(x);
 	query_done(&x->r.query);
@@ -59,7 +75,6 @@ static void exchange_free(struct conn *c)
 	free(x->head_bytes);
 	free(x->method);
 	free(x->path);
-	buf_done(&x->text);
 	buf_done(&x->fields);
 	free(x);
 	engine_idle(c->server->engine);
@@ -289,7 +304,7 @@ static void call_handler(struct conn *c)
 		reply_err(&x->r, &e);
 		return;
 	}
-	buf_done(&x->text);
+	drop_body(c);
 	x->route->fn(&x->r);
 }
 
@@ -406,8 +421,9 @@ static int step_body(struct conn *c)
 	if (r < 0) {
 		c->close_after = true;
 		c->body = HTTP_BODY_NONE;
-		reply_message(&c->exchange->r, r == -EMSGSIZE ? 413 : 400,
+		reply_message(&c->exchange->r, r == -EMSGSIZE ? 413 : r == -ENOBUFS ? 503 : 400,
 			      r == -EMSGSIZE  ? "the request body is too large"
+			      : r == -ENOBUFS ? "too many large requests at once: try again"
 			      : r == -EBADMSG ? "malformed HTTP: chunked coding"
 					      : "the request body ends early");
 		return 1;

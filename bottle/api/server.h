@@ -33,7 +33,7 @@
 #define CONNECTIONS_MAX    1024
 #define JSON_BODY_MAX      (4 << 20)
 #define REQUEST_ARGS_MAX   3
-#define STREAM_BACKLOG_MAX (1 << 20) /* bytes queued on one connection before its producer must wait */
+#define STREAM_BACKLOG_MAX (256 << 10) /* bytes queued on one connection before its producer must wait */
 
 struct conn;
 struct server;

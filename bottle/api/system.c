@@ -53,11 +53,11 @@ void system_version(struct request *r)
 			    "Os", "linux", "Arch", architecture(&u), "KernelVersion", u.release, "GitCommit", "bottle",
 			    "GoVersion", "none", "Experimental", "false");
 	reply_json(r, 200,
-		   json_pack("{s:{s:s}, s:[{s:s, s:s, s:o}], s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "Platform",
+		   json_pack("{s:{s:s}, s:[{s:s, s:s, s:o}], s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "Platform",
 			     "Name", "Bottle", "Components", "Name", "Engine", "Version", ENGINE_VERSION, "Details",
 			     details, "Version", ENGINE_VERSION, "ApiVersion", api, "MinAPIVersion", api_min,
 			     "GitCommit", "bottle", "GoVersion", "none", "Os", "linux", "Arch", architecture(&u),
-			     "KernelVersion", u.release, "BuildTime", "2026-01-01T00:00:00.000000000+00:00"));
+			     "KernelVersion", u.release));
 }
 
 /* ---- info ---- */
@@ -133,7 +133,7 @@ static json_t *info_fixed(void)
 	static const char text[] =
 		"{\"Driver\":\"bottle\",\"DriverStatus\":[[\"Isolation\",\"one microVM per container\"],"
 		"[\"Layers\",\"read-only block images\"]],"
-		"\"Plugins\":{\"Volume\":[\"local\"],\"Network\":[\"bridge\",\"host\",\"null\"],\"Authorization\":null,"
+		"\"Plugins\":{\"Volume\":[],\"Network\":[\"bridge\",\"null\"],\"Authorization\":null,"
 		"\"Log\":[\"json-file\"]},"
 		"\"MemoryLimit\":true,\"SwapLimit\":false,\"CpuCfsPeriod\":true,\"CpuCfsQuota\":true,\"CPUShares\":"
 		"false,"
@@ -151,7 +151,7 @@ static json_t *info_fixed(void)
 		"\"Error\":\"\",\"RemoteManagers\":null},"
 		"\"LiveRestoreEnabled\":true,\"Isolation\":\"\",\"InitBinary\":\"bottle-init\","
 		"\"ContainerdCommit\":{\"ID\":\"\"},\"RuncCommit\":{\"ID\":\"\"},\"InitCommit\":{\"ID\":\"\"},"
-		"\"SecurityOptions\":[\"name=seccomp,profile=builtin\",\"name=microvm\"],\"Warnings\":[]}";
+		"\"SecurityOptions\":[\"name=microvm\"],\"Warnings\":[]}";
 
 	return json_parse(text, sizeof(text) - 1, NULL);
 }
