@@ -152,12 +152,14 @@ own_the_network() {
 	reach_ids=$(awk -F'\t' '$6 ~ /^raw TCP/ && $6 !~ /sidecar.s status port$|SSH on the/ { printf "%s%s", s, $1; s = "|" }' "$LAB/att/plan")
 	check "ICMP to an allowed host" ping_is_silent 203.0.113.10
 	check "ICMP to the host" ping_is_silent 192.0.2.2
-	owner sh -c "for a in 10.77.255.1 10.77.255.2 192.0.2.2 10.77.0.1 $sidecar2 $agent2; do ip route replace \$a dev eth0 onlink; done"
+	owner sh -c "for a in 10.77.255.1 10.77.255.2 192.0.2.2 10.77.0.1 $sidecar2 $agent2; do ip route replace \$a dev eth0; done"
 	check "routes to the host and to others straight on the link" raw_is_silent
 	check "… nobody answers ARP there" not says lladdr owner sh -c "ip neigh show 10.77.255.1; ip neigh show 192.0.2.2; ip neigh show $sidecar2"
 	restore
-	owner sh -c 'sysctl -qw net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.eth0.disable_ipv6=0; ip -6 addr add fd00::2/64 dev eth0 nodad; ip -6 route replace default dev eth0'
-	check "IPv6 enabled by the agent: nobody there" not says lladdr owner sh -c "$bb ping6 -c1 -W2 fd00::1; $bb ping6 -c1 -W2 2001:db8::1; ip -6 neigh"
+	owner sh -c 'mount -t proc proc /mnt && for i in all default eth0; do echo 0 >/mnt/sys/net/ipv6/conf/$i/disable_ipv6; done; umount /mnt
+		ip -6 addr add fd00::2/64 dev eth0 nodad; ip -6 route replace default dev eth0'
+	check "IPv6 enabled by the agent: it has an address" says fd00::2 owner ip -6 addr show dev eth0
+	check "… and nobody there" not says lladdr owner sh -c "$bb ping6 -c1 -W2 fd00::1; $bb ping6 -c1 -W2 2001:db8::1; ip -6 neigh"
 	spoof "another bottle's agent's address" "ip addr flush dev eth0; ip addr add $agent2/8 dev eth0; ip route replace default dev eth0"
 	spoof "another bottle's sidecar's address" "ip addr flush dev eth0; ip addr add $sidecar2/8 dev eth0; ip route replace default via $sidecar dev eth0"
 	spoof "the host's address" "ip addr flush dev eth0; ip addr add 10.77.255.1/8 dev eth0; ip route replace default via $sidecar dev eth0"
@@ -172,7 +174,12 @@ own_the_network() {
 
 # --- what the guest can read
 
-guest_has() { owner sh -c "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline /proc/cmdline 2>/dev/null | grep -aqF '$1' || grep -rqsF --exclude-dir=att '$1' /etc /run /tmp /root /home /var /opt"; }
+# TEXT in any process's arguments or environment, or in a file. It goes in by standard input: the search must not find itself.
+guest_has() {
+	as_user docker exec -i --privileged -u 0 demo-agent sh -c 'cat >/tmp/att/text
+		cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline /proc/cmdline 2>/dev/null | grep -aqFf /tmp/att/text ||
+		grep -rqsFf /tmp/att/text --exclude-dir=att /etc /run /tmp /root /home /var /opt' <<<"$1"
+}
 secrecy() {
 	check "the search finds what is there (the control)" guest_has http_proxy=
 	check_not "the guest holds no secret of the host's environment" guest_has planted-secret
