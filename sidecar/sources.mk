@@ -34,7 +34,8 @@ tests/unit/sidecar/hello_test_LIBS := jansson libcrypto
 tests/unit/sidecar/codec_test_SRCS := sidecar/dns/codec.c sidecar/dns/cache.c
 tests/unit/sidecar/head_test_SRCS := sidecar/egress/head.c bottle/wire/http.c $(DECIDE_SRCS)
 tests/unit/sidecar/head_test_LIBS := jansson libcrypto
-tests/unit/sidecar/jail_test_SRCS := sidecar/dns/jail.c sidecar/egress/jail.c sidecar/main/jail.c
+tests/unit/sidecar/jail_test_SRCS := $(addprefix sidecar/, dns/jail.c egress/jail.c main/jail.c probe/jail.c)
+tests/unit/sidecar/jail_test_LIBS := jansson
 
 FUZZ += $(addprefix tests/fuzz/, fuzz_clienthello fuzz_dns fuzz_compiled_policy fuzz_egress_head)
 tests/fuzz/fuzz_clienthello_SRCS := sidecar/egress/hello.c $(DECIDE_SRCS)

@@ -208,6 +208,29 @@ static void add_words(struct buf *b, const json_t *o, const char *key)
 		buf_append(b, text[i] < ' ' || text[i] > '~' ? "?" : &text[i], 1);
 }
 
+static void add_leak(struct buf *words, const json_t *leak)
+{
+	add_words(words, leak, "target");
+	buf_puts(words, " (");
+	add_words(words, leak, "what");
+	buf_puts(words, ") ");
+	add_words(words, leak, "answer");
+}
+
+void probe_tell_leaks(FILE *to, const struct buf *out)
+{
+	_cleanup_json_ json_t *report = buf_len(out) ? json_loadb(buf_ptr(out), buf_len(out), 0, NULL) : NULL;
+	json_t *leak;
+	size_t i;
+
+	json_array_foreach(json_object_get(report, "leaks"), i, leak) {
+		_cleanup_buf_ struct buf words = { 0 };
+
+		add_leak(&words, leak);
+		fprintf(to, "leak: %s\n", buf_cstr(&words));
+	}
+}
+
 static int leaks_error(const json_t *leaks, struct err *e)
 {
 	_cleanup_buf_ struct buf words = { 0 };
@@ -216,11 +239,7 @@ static int leaks_error(const json_t *leaks, struct err *e)
 
 	json_array_foreach(leaks, i, leak) {
 		buf_puts(&words, i ? "; " : "");
-		add_words(&words, leak, "target");
-		buf_puts(&words, " (");
-		add_words(&words, leak, "what");
-		buf_puts(&words, ") ");
-		add_words(&words, leak, "answer");
+		add_leak(&words, leak);
 	}
 	return err_set(e, ERR_DENIED, EPERM,
 		       "the agent would not be shut in, so it was not started; where it would stand, %zu answered: %s",

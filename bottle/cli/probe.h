@@ -4,6 +4,7 @@
 #define CLI_PROBE_H
 
 #include <jansson.h>
+#include <stdio.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -21,5 +22,7 @@ json_t *probe_targets(const struct plan *p, const json_t *containers, const json
 void probe_add_engine(json_t *targets, const struct plan *p, const json_t *containers, const json_t *networks);
 /* Reads a report: 0 and the number of checks, or an error that names each leak. Anything but a clean "ok" is one. */
 int probe_verdict(int exit_code, const struct buf *out, unsigned int *ret_checked, struct err *e);
+/* One line for each leak of a report: the error's sentence has room for a few. */
+void probe_tell_leaks(FILE *to, const struct buf *out);
 
 #endif

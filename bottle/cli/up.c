@@ -25,6 +25,7 @@
 #define SIDECAR_TRY_MS   20000
 #define RETRY_MS         250
 #define CTL_TEXT_MAX     300
+#define PROBE_TRIES      3
 #define PROBE_MS         15000 /* the probe bounds itself to 1.5 s; the rest is the engine's and emulation's */
 
 int cli_load_policy(const char *file, struct policy **ret, char **ret_compiled, char **ret_hash)
@@ -282,22 +283,40 @@ static json_t *ask_targets(struct up *u, struct err *e)
 	return probe_targets(&u->plan, containers, networks);
 }
 
-static int run_probe(struct up *u, struct err *e)
+static int run_probe(struct up *u, const char *targets, struct err *e)
 {
 	char *const argv[] = { (char[]){ "/sidecar-probe" }, (char[]){ "run" }, NULL };
-	_cleanup_json_ json_t *targets = ask_targets(u, e);
-	_cleanup_free_ char *input = NULL;
 	_cleanup_buf_ struct buf out = { 0 };
-	struct exec_spec x = {
-		.container = u->plan.probe, .argv = argv, .out = &out, .timeout_ms = PROBE_MS, .ret_signo = &u->signo
-	};
+	struct exec_spec x = { .container = u->plan.probe,
+			       .argv = argv,
+			       .input = targets,
+			       .out = &out,
+			       .timeout_ms = PROBE_MS,
+			       .ret_signo = &u->signo };
+	int r = session_exec(&x, e);
+
+	if (r < 0)
+		return r;
+	r = probe_verdict(r, &out, &u->checked, e);
+	if (r < 0)
+		probe_tell_leaks(stderr, &out);
+	return r;
+}
+
+/* A leak is final. No verdict (a busy machine answers too late) is asked for again, a few times. */
+static int ask_probe(struct up *u, struct err *e)
+{
+	_cleanup_json_ json_t *targets = ask_targets(u, e);
+	_cleanup_free_ char *text = NULL;
 	int r;
 
 	if (!targets)
 		return -(e->code ? e->code : EIO);
-	x.input = input = json_dumps(targets, JSON_COMPACT);
-	r = session_exec(&x, e);
-	return r < 0 ? r : probe_verdict(r, &out, &u->checked, e);
+	text = json_dumps(targets, JSON_COMPACT);
+	r = run_probe(u, text, e);
+	for (int i = 1; r < 0 && e->cls == ERR_UNAVAILABLE && i < PROBE_TRIES && !asked_to_stop(u); i++)
+		r = run_probe(u, text, e);
+	return r;
 }
 
 /* Whatever answers where the agent would stand ends it here. The probe's place and address are then free. */
@@ -307,7 +326,7 @@ static int step_probe(struct up *u, struct err *e)
 	int r = client_finish("POST", &u->probe_start, NULL, e);
 
 	if (r == 0)
-		r = run_probe(u, e);
+		r = ask_probe(u, e);
 	if (r < 0)
 		return err_wrap(e, "leak probe");
 	return client_call("DELETE", target, NULL, NULL, e);

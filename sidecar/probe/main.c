@@ -39,7 +39,7 @@
 
 #define HOLD_S     300
 #define TOTAL_MS   1500 /* of the run; what is not done by then is no verdict */
-#define QUIET_MS   800  /* after the last question */
+#define QUIET_MS   600  /* after the last question */
 #define AGAIN_MS   250  /* between the two rounds */
 #define GATEWAY_MS 500
 #define DRAIN      16 /* frames sent between two looks at what came in */

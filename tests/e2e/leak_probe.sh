@@ -18,7 +18,7 @@ says() { grep -qF -- "$1" "$2" || { echo "wanted: $1"; cat "$2"; return 1; }; }
 up_until() {
 	local step=$1 out=$LAB/up.out
 	: >"$out"
-	lab_exec=exec
+	lab_exec="exec"
 	as_user bottle up "$LAB/demo.json" >"$out" 2>&1 </dev/null &
 	up_pid=$!
 	lab_exec=
@@ -82,6 +82,7 @@ check "a hole: another machine on the internal bridge" open_hole "$addr"
 up_ends 1
 check "bottle up refuses with exit code 1" test $? = 0
 check "… names who answered" says "$addr (arp)" "$LAB/up.out"
+check "… on a line of its own" grep -q "^leak: $addr (arp)" "$LAB/up.out"
 check "… and says that the agent was not started" says "the agent would not be shut in, so it was not started" "$LAB/up.out"
 check "… and no agent was made" not grep -qE '^(agent|start) ' "$LAB/up.out"
 check "… and leaves nothing" lab_wait 20 nothing_left

@@ -100,7 +100,10 @@ in_time() {
 }
 
 stranger_up() { ip -n $B link set $X master br0 up && ip -n $X link set eth0 up; }
-stranger_away() { ip -n $X addr flush dev eth0 && ip -n $B link set $X nomaster down; }
+# The agent's kernel may still believe the stranger: it forgets.
+stranger_away() {
+	ip -n $X addr flush dev eth0 && ip -n $B link set $X nomaster down && ip -n $A neigh flush all
+}
 
 forward_on() {
 	on $S sysctl -qw net.ipv4.ip_forward=1 && ip -n $S rule add pref 40 iif int0 to 203.0.113.0/24 lookup main

@@ -17,6 +17,7 @@
 #include "sidecar/dns/jail.h"
 #include "sidecar/egress/jail.h"
 #include "sidecar/main/main.h"
+#include "sidecar/probe/probe.h"
 
 static void do_nothing(void)
 {
@@ -83,7 +84,8 @@ static int run(const struct sandbox_profile *p, void (*fn)(void))
 
 static void test_jails(void **state)
 {
-	static const struct sandbox_profile *const profiles[] = { &dns_profile, &egress_profile, &main_run_profile };
+	static const struct sandbox_profile *const profiles[] = { &dns_profile, &egress_profile, &main_run_profile,
+								  &probe_profile };
 	static const struct {
 		void (*fn)(void);
 		bool main_may;
