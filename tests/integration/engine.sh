@@ -83,6 +83,7 @@ check "info" json_is '.NCPU > 0 and .MemTotal > 0 and .Swarm.LocalNodeState == "
 check "df" json_is '.LayersSize >= 0 and .Images == [] and .Containers == []' http://d/system/df
 check "malformed requests are 400 and cost only their connection" raw malformed
 check "bodies by length and in chunks, good and broken" raw bodies
+check "large bodies of many clients share one budget" raw large_bodies
 check "Expect: 100-continue" raw expect
 check "requests in a pipeline are answered in order" raw pipeline
 check "floods of header fields end, long request lines pass" raw flood

@@ -263,6 +263,33 @@ def many(path):
     alive(path)
 
 
+def large_bodies(path):
+    """Unfinished large bodies share one budget: who is beyond it is told so, and the others go on."""
+    head = b"POST /networks/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: 4000000\r\n\r\n"
+    waiting, refused = [], 0
+    for _ in range(24):
+        s = connect(path)
+        try:
+            s.sendall(head + b'{"a":"' + b"x" * 3900000)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        if select.select([s], [], [], 0.05)[0]:
+            assert Reader(s).answer()[0] == 503
+            refused += 1
+        else:
+            waiting.append(s)
+    assert refused and len(waiting) >= 12, (refused, len(waiting))
+    waiting.pop().close()
+    alive(path)
+    waiting[0].sendall(b"x" * (4000000 - 3900000 - 6 - 2) + b'"}')
+    assert Reader(waiting[0]).answer()[0] == 400, "a network without a name"
+    for s in waiting:
+        s.close()
+    make_network(path, "roomy")
+    (status, _, _), _ = one(path, b"DELETE /networks/roomy HTTP/1.1\r\nHost: d\r\n\r\n")
+    assert status == 204, status
+
+
 def events(path):
     """Headers at once; what happens; a replay by since and until; filters."""
     s = connect(path)
