@@ -186,6 +186,16 @@ void channel_send_tlv(struct channel *c, uint16_t type, uint32_t stream, const s
 	channel_send(c, type, stream, body->data, (size_t)tlv_len(body));
 }
 
+int channel_text(const struct tlv_field *f, char out[GUEST_TEXT_MAX + 1])
+{
+	if (f->tag != GUEST_TAG_TEXT || f->len > GUEST_TEXT_MAX)
+		return -EBADMSG;
+	for (uint32_t i = 0; i < f->len; i++)
+		out[i] = f->data[i] < 0x20 || f->data[i] >= 0x7f ? '?' : (char)f->data[i];
+	out[f->len] = '\0';
+	return 0;
+}
+
 struct channel *channel_new(struct loop *l, int take_fd, const struct channel_events *ev, void *arg)
 {
 	struct channel *c = xcalloc(1, sizeof(*c));

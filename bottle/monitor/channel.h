@@ -34,6 +34,9 @@ bool channel_room(const struct channel *c);
 /* Handles what the guest sent before its VMM ended. */
 void channel_drain(struct channel *c);
 
+/* A text of the guest's as people may see it, in a file of lines or in JSON: printable ASCII, the rest as '?'. */
+int channel_text(const struct tlv_field *f, char out[GUEST_TEXT_MAX + 1]);
+
 /* Bytes from the guest. 0 or -EBADMSG (broken was called). */
 int channel_feed(struct channel *c, const void *data, size_t n);
 

@@ -182,7 +182,7 @@ static void queue(struct client_impl *i, uint8_t stream, const void *data, size_
 	}
 	if (buf_len(&i->out) <= CLIENT_QUEUE_MAX)
 		return;
-	i->overrun = true; /* only a guest that sends tiny frames of both kinds gets here */
+	i->overrun = true; /* the window forbids it; a last bound all the same */
 	source_timer(i->timer, 0);
 }
 

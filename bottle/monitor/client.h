@@ -13,8 +13,10 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "monitor/vmlog.h"
+#include "proto/guest.h"
 
-#define CLIENT_QUEUE_MAX (384 * 1024) /* the stream's window, one replay step, and frame heads */
+/* The stream's window, even as single bytes with a frame's head of 8 before each, and one step of the replay. */
+#define CLIENT_QUEUE_MAX (9 * GUEST_WINDOW + 128 * 1024)
 #define CLIENT_KEYS_MAX  16
 #define CLIENT_LINGER_MS 10000 /* after its process ended, a client that takes nothing for so long is dropped */
 

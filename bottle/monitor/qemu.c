@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "base/fd.h"
 #include "base/mem.h"
@@ -103,9 +104,25 @@ static int explain(int errors_fd, struct err *e)
 	return -e->code;
 }
 
+/* The scratch disk is sparse: a QEMU that was taken over must not fill the host's disk behind its end. The RAM is a file too. */
+static uint64_t largest_file(const struct vmm_config *c)
+{
+	struct stat st;
+
+	if (fstat(c->scratch_fd, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size < c->memory)
+		return c->memory;
+	return (uint64_t)st.st_size;
+}
+
 static pid_t spawn(const struct vmm_config *c, const int sockets[3], int errors_fd, struct err *e)
 {
-	struct qemu_jail jail = { .root = geteuid() == 0, .uid = geteuid(), .gid = getegid(), .kvm = c->kvm };
+	struct qemu_jail jail = {
+		.root = geteuid() == 0,
+		.uid = geteuid(),
+		.gid = getegid(),
+		.kvm = c->kvm,
+		.file_max = largest_file(c),
+	};
 	static const char *const env[] = { "LC_ALL=C", NULL };
 	_cleanup_strv_ char **argv = qemu_argv(c);
 	int fds[KEPT_FD_SPACE];

@@ -22,7 +22,8 @@ struct qemu_jail {
 	bool kvm;
 	uid_t uid; /* the monitor's */
 	gid_t gid;
-	bool root; /* the monitor is root: no user namespace, uid QEMU_UID instead */
+	uint64_t file_max; /* no file of its grows beyond that */
+	bool root;         /* the monitor is root: no user namespace, uid QEMU_UID instead */
 };
 #define QEMU_UID 65534
 

@@ -202,12 +202,13 @@ static int drop_ids(const struct qemu_jail *j, gid_t kvm_gid)
 }
 
 /* Last of all: a change of ids would clear the death signal. */
-static int tie_to_parent(void)
+static int tie_to_parent(const struct qemu_jail *j)
 {
 	struct pollfd qmp = { .fd = QEMU_FD_QMP };
-	struct rlimit core = { 0, 0 }, files = { NOFILE, NOFILE };
+	struct rlimit core = { 0, 0 }, files = { NOFILE, NOFILE }, size = { j->file_max, j->file_max };
 
-	if (setrlimit(RLIMIT_CORE, &core) < 0 || setrlimit(RLIMIT_NOFILE, &files) < 0)
+	if (setrlimit(RLIMIT_CORE, &core) < 0 || setrlimit(RLIMIT_NOFILE, &files) < 0 ||
+	    setrlimit(RLIMIT_FSIZE, &size) < 0)
 		return failed("set", "limits");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return failed("set", "no_new_privs");
@@ -233,5 +234,5 @@ int qemu_jail_enter(void *arg)
 	close(j->initrd_fd);
 	if (r == 0)
 		r = drop_ids(j, kvm.st_gid);
-	return r < 0 ? r : tie_to_parent();
+	return r < 0 ? r : tie_to_parent(j);
 }

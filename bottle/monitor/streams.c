@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "proto/monitor.h"
@@ -105,6 +106,7 @@ static void client_ended(void *arg, struct client *c, enum client_end why)
 	struct process *p = arg;
 
 	LIST_REMOVE(c, link);
+	p->streams->n_clients--;
 	if (why != CLIENT_DONE && !p->finishing)
 		p->streams->ev->detached(p->streams->arg, p);
 	acknowledge(p);
@@ -144,6 +146,7 @@ static void drop_clients(struct process *p)
 
 	while ((c = LIST_FIRST(&p->clients))) {
 		LIST_REMOVE(c, link);
+		p->streams->n_clients--;
 		client_free(c);
 	}
 }
@@ -230,11 +233,17 @@ int process_attach(struct process *p, int take_fd, const struct client_config *c
 	struct client *c;
 	int r;
 
+	if (p->streams->n_clients >= STREAMS_CLIENTS_MAX) {
+		close(take_fd);
+		return err_set(e, ERR_LIMIT, EAGAIN, "%d clients are attached to the container already",
+			       STREAMS_CLIENTS_MAX);
+	}
 	full.log = p->exec_id[0] ? NULL : p->streams->log;
 	r = client_new(p->streams->loop, take_fd, &full, &client_events, p, &c, e);
 	if (r < 0)
 		return r;
 	LIST_INSERT_HEAD(&p->clients, c, link);
+	p->streams->n_clients++;
 	client_update(c);
 	return 0;
 }
@@ -280,15 +289,6 @@ struct fields {
 	char text[GUEST_TEXT_MAX + 1];
 };
 
-static int get_text(const struct tlv_field *f, struct fields *ret)
-{
-	if (f->len > GUEST_TEXT_MAX || memchr(f->data, '\0', f->len))
-		return -EBADMSG;
-	memcpy(ret->text, f->data, f->len);
-	ret->text[f->len] = '\0';
-	return 0;
-}
-
 static int get_field(const struct tlv_field *f, struct fields *ret)
 {
 	switch (f->tag) {
@@ -304,7 +304,7 @@ static int get_field(const struct tlv_field *f, struct fields *ret)
 	case GUEST_TAG_OOM:
 		return tlv_get_u32(f, &ret->oom) && ret->oom <= 1 ? 0 : -EBADMSG;
 	case GUEST_TAG_TEXT:
-		return get_text(f, ret);
+		return channel_text(f, ret->text);
 	default:
 		return -EBADMSG;
 	}

@@ -15,7 +15,8 @@
 #include "monitor/client.h"
 #include "monitor/control.h"
 
-#define STREAMS_ENDED_MAX 256 /* ended execs that MON_INSPECT still tells of */
+#define STREAMS_ENDED_MAX   256 /* ended execs that MON_INSPECT still tells of */
+#define STREAMS_CLIENTS_MAX 384 /* attached at once; each has a descriptor, or two while the log is replayed */
 
 enum process_state { PROCESS_NEW, PROCESS_STARTING, PROCESS_RUNNING, PROCESS_ENDED };
 
@@ -52,7 +53,7 @@ struct streams {
 	const struct streams_events *ev;
 	void *arg;
 	uint32_t next_number;
-	size_t n_live, n_ended;
+	size_t n_live, n_ended, n_clients;
 };
 
 void streams_init(struct streams *s, struct loop *l, struct vmlog *log, const struct streams_events *ev, void *arg);

@@ -308,19 +308,16 @@ static int guest_configured(struct vm *vm, const unsigned char *body, size_t n, 
 	return 0;
 }
 
-/* A copy of the one text that body is, made printable. */
+/* The one text that body is. */
 static int one_text(const unsigned char *body, size_t n, char out[GUEST_TEXT_MAX + 1])
 {
-	struct tlv_field f;
+	struct tlv_field f, more;
 	struct tlv_iter it;
 
 	tlv_iter_init(&it, body, n);
-	if (tlv_next(&it, &f) != 1 || f.tag != GUEST_TAG_TEXT || f.len > GUEST_TEXT_MAX || tlv_next(&it, &f) != 0)
+	if (tlv_next(&it, &f) != 1 || tlv_next(&it, &more) != 0)
 		return -EBADMSG;
-	for (uint32_t i = 0; i < f.len; i++)
-		out[i] = f.data[i] < 0x20 || f.data[i] == 0x7f ? '?' : (char)f.data[i];
-	out[f.len] = '\0';
-	return 0;
+	return channel_text(&f, out);
 }
 
 static int guest_failed(struct vm *vm, const unsigned char *body, size_t n, struct err *e)

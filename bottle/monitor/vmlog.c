@@ -21,7 +21,7 @@
 
 struct vmlog {
 	int dir_fd, fd;
-	uint64_t size, max, dropped;
+	uint64_t size, max, rotate_at, dropped;
 	unsigned int rotations;
 };
 
@@ -47,7 +47,7 @@ struct vmlog *vmlog_open(int dir_fd, uint64_t max_size, struct err *e)
 	l->dir_fd = dir_fd;
 	l->fd = TAKE_FD(fd);
 	l->size = (uint64_t)st.st_size;
-	l->max = max_size;
+	l->max = l->rotate_at = max_size;
 	l->rotations = 1;
 	return l;
 }
@@ -70,7 +70,7 @@ static void rotate(struct vmlog *l)
 {
 	int fd;
 
-	l->size = 0; /* try again only after another max bytes */
+	l->rotate_at = l->size + l->max; /* where a failure is tried again */
 	if (renameat(l->dir_fd, "log", l->dir_fd, "log.1") < 0)
 		return;
 	fd = openat(l->dir_fd, "log", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, LOG_MODE);
@@ -78,6 +78,8 @@ static void rotate(struct vmlog *l)
 		return;
 	close(l->fd);
 	l->fd = fd;
+	l->size = 0;
+	l->rotate_at = l->max;
 	l->rotations++;
 }
 
@@ -109,7 +111,7 @@ void vmlog_write(struct vmlog *l, uint8_t stream, const void *data, size_t n)
 	_cleanup_buf_ struct buf b = { 0 };
 	struct stat st;
 
-	if (l->size >= l->max)
+	if (l->size >= l->rotate_at)
 		rotate(l);
 	add_records(&b, stream, data, n);
 	if (fd_write_all(l->fd, buf_ptr(&b), buf_len(&b)) == 0) {

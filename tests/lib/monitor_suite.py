@@ -66,6 +66,23 @@ def wait_until(condition, limit=30):
     return True
 
 
+def writable(pid, m):
+    """Files, not sockets and the like, that pid holds open for writing beyond what a VM needs."""
+    allowed = {os.path.join(m.data, 'scratch')}
+    out = []
+    for fd in os.listdir(f'/proc/{pid}/fd'):
+        path = os.readlink(f'/proc/{pid}/fd/{fd}')
+        with open(f'/proc/{pid}/fdinfo/{fd}') as f:
+            flags = int(dict(line.split(':', 1) for line in f)['flags'], 8)
+        if path.startswith('/') and flags & 3 and path not in allowed and not path.startswith('/memfd:'):
+            out.append(path)
+    return out
+
+
+def count_fds(pid):
+    return len(os.listdir(f'/proc/{pid}/fd'))
+
+
 def jail_checks(m, pid):
     s = proc_status(pid)
     uid = '65534' if os.getuid() == 0 else str(os.getuid())
@@ -82,6 +99,10 @@ def jail_checks(m, pid):
     shows('QEMU cannot write where it stands', lambda: same(
         [line.split()[1] for line in open(f'/proc/{pid}/mounts')
          if not line.split()[3].startswith('ro,') and line.split()[3] != 'ro'], []))
+    limits = dict((line[:26].strip(), line[26:].split()[:2]) for line in open(f'/proc/{pid}/limits'))
+    size = str(os.stat(files['scratch']).st_size)
+    shows('QEMU cannot write behind the end of its disk', lambda: same(limits['Max file size'], [size, size]))
+    shows('QEMU can write to its scratch disk, its RAM and no other file', lambda: same(writable(pid, m), []))
     shows('the monitor is confined too', lambda: same(
         [proc_status(m.proc.pid)[k] for k in ('Seccomp', 'NoNewPrivs')], ['2', '1']))
     keep = '0000000000000020' if os.getuid() == 0 else '0' * 16
@@ -140,6 +161,15 @@ def exec_checks(m):
         m.event(M.EV_DETACHED, match=lambda f: f.get('EXEC_ID') == xid)
         return same(m.event(M.EV_EXEC_EXIT, match=lambda f: f['EXEC_ID'] == xid)['CODE'], 5)
 
+    def no_leak():
+        qemu = int(m.status()['pid'])
+        before = count_fds(m.proc.pid), count_fds(qemu)
+        for i in range(20):
+            read_all(m.exec('true' if i % 2 else 'no-such-program')[1])
+            m.attach().close()
+        m.ask(M.INSPECT)
+        return wait_until(lambda: (count_fds(m.proc.pid), count_fds(qemu)) == before, 5) or 'descriptors are left'
+
     shows("an exec's code is told before its stream ends", code_first)
     shows('two megabytes and early bytes go in, and their end', with_input)
     shows('without stdin a half-closed client still gets everything', without_input)
@@ -148,6 +178,7 @@ def exec_checks(m):
     shows('a detached exec runs without a connection', detached)
     shows('a client that does not read stalls only its own exec, and loses nothing', stalled)
     shows('an exec outlives its client', gone)
+    shows('execs and clients leave no descriptor', no_leak)
 
 
 def tty_checks(m):

@@ -147,6 +147,29 @@ static void a_full_disk_loses_log_and_nothing_else(void **state)
 	vmlog_free(l);
 }
 
+/* log.1 is a directory, so log cannot become it; then the disk is full: what was written stays. */
+static void a_failed_rotation_loses_nothing(void **state)
+{
+	struct rlimit old, small;
+	struct dir *d = *state;
+	struct vmlog *l = vmlog_open(d->fd, 20, NULL);
+	struct stat st;
+
+	assert_int_equal(mkdirat(d->fd, "log.1", 0700), 0);
+	vmlog_write(l, 1, "kept\n", 5);
+	vmlog_write(l, 1, "also\n", 5); /* tries to rotate first */
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	small = old;
+	small.rlim_cur = 50;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	vmlog_write(l, 1, "this does not fit\n", 18);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	assert_int_equal(fstatat(d->fd, "log", &st, 0), 0);
+	assert_int_equal(st.st_size, 2 * 21);
+	vmlog_free(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -154,6 +177,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(rotated_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(appended_after_a_restart, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_full_disk_loses_log_and_nothing_else, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_failed_rotation_loses_nothing, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
