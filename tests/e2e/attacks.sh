@@ -118,7 +118,7 @@ upstream_names() { grep -c 'query\[A\] n[0-9]*\.wild\.example' "$LAB/dns.log"; }
 tunnel() {
 	owner bash -c "for i in \$(seq 300); do
 		printf '\\x42\\x42\\x01\\0\\0\\x01\\0\\0\\0\\0\\0\\0\\x04n%03d\\x04wild\\x07example\\0\\0\\x01\\0\\x01' \$i >/dev/udp/$sidecar/53; done"
-	[ "$(upstream_names)" -gt 0 ] && [ "$(upstream_names)" -le 100 ] || { echo "$(upstream_names) names reached the server"; return 1; }
+	{ [ "$(upstream_names)" -gt 0 ] && [ "$(upstream_names)" -le 100 ]; } || { echo "$(upstream_names) names reached the server"; return 1; }
 }
 
 # --- the agent as the owner of its machine
@@ -127,7 +127,7 @@ reach_ids=
 # Nothing of the plan's raw attacks gets an answer.
 raw_is_silent() {
 	local out
-	out=$(owner perl /tmp/att/attack_agent.pl /tmp/att 3 "$reach_ids") || return 1
+	out=$(owner perl /tmp/att/attack_agent.pl /tmp/att 2 "$reach_ids") || return 1
 	[ -n "$out" ] && ! grep -E '^a[0-9]+ .' <<<"$out"
 }
 ping_is_silent() { refused owner $bb ping -c1 -W2 "$1"; }
@@ -139,7 +139,7 @@ spoof() {
 	local name=$1
 	shift
 	owner sh -c "$*" || echo "# $name: could not be set"
-	check "$name: no way out" refused fetch -f --max-time 4 http://allowed.example/
+	check "$name: no way out" refused fetch -f --max-time 2 http://allowed.example/
 	check "$name: nor to anything else" raw_is_silent
 	restore
 }
@@ -207,8 +207,7 @@ connection_flood() {
 		sleep 1;
 		syswrite($_, "GET http://allowed.example/ HTTP/1.1\r\nX: ") for @s;
 		sleep 6' -MIO::Handle "$sidecar" &
-	lab_wait 5 flood_is_on
-	healthy
+	lab_wait 6 flood_is_on && healthy
 	local rc=$?
 	wait $!
 	return $rc
@@ -229,7 +228,7 @@ denied_flood() {
 		print "$i\n"' "$sidecar" >/dev/null
 	after=$(log_bytes)
 	t=$((SECONDS - t + 3))
-	[ $((after - before)) -gt 1000 ] && [ $((after - before)) -lt $((t * 200 * 800)) ] || { echo "the log grew by $((after - before)) bytes in $t s"; return 1; }
+	{ [ $((after - before)) -gt 1000 ] && [ $((after - before)) -lt $((t * 200 * 800)) ]; } || { echo "the log grew by $((after - before)) bytes in $t s"; return 1; }
 }
 
 # A container's own output: two files of max-size at most.
@@ -240,7 +239,7 @@ output_flood() {
 	dir=$(state_dir)/containers/$(as_user docker inspect -f '{{.Id}}' loud)
 	size=$(as_user sh -c 'cat "$1"/log* | wc -c' sh "$dir")
 	as_user docker rm -f loud >/dev/null
-	[ "$size" -gt 100000 ] && [ "$size" -lt 4000000 ] || { echo "$size bytes of log"; return 1; }
+	{ [ "$size" -gt 100000 ] && [ "$size" -lt 4000000 ]; } || { echo "$size bytes of log"; return 1; }
 }
 
 floods() {
@@ -328,9 +327,10 @@ wreck() {
 	owner sh -c 'umount -a -l; mount -o remount,rw /; mount -o remount,rw /proc/sys; echo 1 >/proc/sys/kernel/sysrq; rmmod virtio_balloon; insmod /nonexistent.ko;
 		nft flush ruleset; for m in vport0p1 vport0p2 vport1p1; do d=$(cat /sys/class/virtio-ports/$m/dev) && mknod /tmp/$m c ${d%:*} ${d#*:} && head -c 200000 /dev/urandom >/tmp/$m; done' >/dev/null 2>&1
 	nothing_left "guest root takes its machine apart"
-	owner sh -c "echo c >/proc/sysrq-trigger" >/dev/null 2>&1 &
-	check "the agent crashes its kernel: the engine sees it end" lab_wait 30 agent_over
-	wait $!
+	owner sh -c "mount -t proc proc /mnt && echo 1 >/mnt/sys/kernel/sysrq; echo c >/mnt/sysrq-trigger" >/dev/null 2>&1 &
+	local crash=$!
+	check "the agent crashes its kernel: the engine sees it end" lab_wait 20 agent_over
+	kill "$crash" 2>/dev/null
 	check "… and works on" engine_works
 	check "bottle down removes all of it" as_user bottle down --all
 	check "no container of theirs is left" not says demo- as_user docker ps -a
