@@ -41,7 +41,8 @@ int detach_keys_parse(const char *s, uint8_t ret[DETACH_KEYS_MAX], size_t *ret_n
 	return 0;
 }
 
-static void pass(struct container *c, int fd, uint32_t flags, const struct buf *early, const uint8_t *keys, size_t n_keys)
+static void pass(struct container *c, int fd, uint32_t flags, const struct buf *early, const uint8_t *keys,
+		 size_t n_keys)
 {
 	size_t room = buf_len(early) + 256;
 	_cleanup_free_ unsigned char *space = xmalloc(room);
@@ -103,7 +104,9 @@ static void keep(struct container *c, int fd, uint32_t flags, struct buf *early,
 {
 	struct attach *a = xcalloc(1, sizeof(*a));
 
-	*a = (struct attach){ .next = c->attaches, .c = c, .early = *early, .flags = flags, .fd = fd, .n_keys = n_keys };
+	*a = (struct attach){
+		.next = c->attaches, .c = c, .early = *early, .flags = flags, .fd = fd, .n_keys = n_keys
+	};
 	memcpy(a->keys, keys, n_keys);
 	*early = (struct buf){ 0 };
 	c->attaches = a;

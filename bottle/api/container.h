@@ -17,19 +17,19 @@
 #include "proto/guest.h"
 #include "proto/monitor.h"
 
-#define CONTAINERS_MAX   4096
-#define CONFIG_MAX       (256 * 1024) /* of one container, as JSON: it is kept in memory */
-#define ATTACHES_MAX     32 /* clients that wait for one container's start */
-#define DETACH_KEYS_MAX  16
-#define EXECS_MAX        256 /* kept for one container */
-#define PORTS_MAX        16 /* published ports of one container: each is a descriptor for the monitor */
-#define EXIT_UNKNOWN     255
-#define STOP_SECONDS     10
-#define MEMORY_VM_MIN    (128ULL << 20)
+#define CONTAINERS_MAX    4096
+#define CONFIG_MAX        (256 * 1024) /* of one container, as JSON: it is kept in memory */
+#define ATTACHES_MAX      32           /* clients that wait for one container's start */
+#define DETACH_KEYS_MAX   16
+#define EXECS_MAX         256 /* kept for one container */
+#define PORTS_MAX         16  /* published ports of one container: each is a descriptor for the monitor */
+#define EXIT_UNKNOWN      255
+#define STOP_SECONDS      10
+#define MEMORY_VM_MIN     (128ULL << 20)
 #define MEMORY_VM_DEFAULT (1ULL << 30)
-#define CPUS_VM_DEFAULT  4
-#define SCRATCH_DEFAULT  (10ULL << 30)
-#define SCRATCH_DIR      "scratch" /* empty disks to copy, SIZE.img */
+#define CPUS_VM_DEFAULT   4
+#define SCRATCH_DEFAULT   (10ULL << 30)
+#define SCRATCH_DIR       "scratch" /* empty disks to copy, SIZE.img */
 
 enum container_state { STATE_CREATED, STATE_RUNNING, STATE_PAUSED, STATE_EXITED, STATE_REMOVING, STATE_DEAD };
 
@@ -63,15 +63,15 @@ struct exec {
 	struct exec *next;
 	struct container *c;
 	char id[ID_LEN + 1];
-	json_t *config;       /* the create body, normalised */
-	struct request *r;    /* a detached start that waits for its answer */
+	json_t *config;    /* the create body, normalised */
+	struct request *r; /* a detached start that waits for its answer */
 	struct buf early;
-	int fd;               /* the client's connection until the monitor has it */
-	int code;             /* -1: none yet */
+	int fd;   /* the client's connection until the monitor has it */
+	int code; /* -1: none yet */
 	uint32_t pid;
 	bool started, running;
-	bool asked;           /* the monitor has not answered the start yet */
-	bool internal;        /* top's: not listed, without events */
+	bool asked;    /* the monitor has not answered the start yet */
+	bool internal; /* top's: not listed, without events */
 	void (*on_exit)(struct exec *x, void *arg);
 	void *arg;
 };
@@ -83,19 +83,19 @@ struct container {
 	char *name;
 	int64_t created_ns;
 	enum container_state state;
-	json_t *config;       /* {Config, HostConfig, ImageID, Networks} */
-	json_t *runtime;      /* {pid, started, finished, code, oom, error, starting, endpoints[], ports{}} */
-	struct mon *mon;      /* NULL: no monitor known */
-	struct start *start;  /* a start under way */
+	json_t *config;      /* {Config, HostConfig, ImageID, Networks} */
+	json_t *runtime;     /* {pid, started, finished, code, oom, error, starting, endpoints[], ports{}} */
+	struct mon *mon;     /* NULL: no monitor known */
+	struct start *start; /* a start under way */
 	struct waiter *waiters;
 	struct attach *attaches;
 	struct exec *execs;
 	struct follower *followers; /* logs?follow=1 */
 	struct source *kill_timer;
-	bool passed;          /* the monitor takes attachments */
-	bool removing;        /* a remove waits for the exit */
-	bool restart;         /* start again behind the exit */
-	bool stopping;        /* a stop was asked: the exit is followed by its event */
+	bool passed;   /* the monitor takes attachments */
+	bool removing; /* a remove waits for the exit */
+	bool restart;  /* start again behind the exit */
+	bool stopping; /* a stop was asked: the exit is followed by its event */
 };
 
 struct containers {
@@ -189,7 +189,8 @@ struct port_bind {
 	int fd;
 };
 /* Binds the host's sockets of HostConfig.PortBindings (and PublishAllPorts); fills ports as inspect shows them. */
-int ports_bind(const struct container *c, struct port_bind *ret, size_t max, size_t *ret_n, json_t *ret_ports, struct err *e);
+int ports_bind(const struct container *c, struct port_bind *ret, size_t max, size_t *ret_n, json_t *ret_ports,
+	       struct err *e);
 void ports_close(struct port_bind *p, size_t n);
 
 /* ---- inspect.c ---- */

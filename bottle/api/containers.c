@@ -125,21 +125,22 @@ struct container *container_of_request(struct request *r)
 }
 
 static const char *const adjectives[] = {
-	"amber",  "ancient", "bold",   "brave",   "bright", "calm",   "clear",  "clever", "copper", "crisp",  "curious",
-	"deep",   "dry",     "eager",  "early",   "fair",   "fleet",  "fond",   "frosty", "gentle", "glad",   "golden",
-	"grand",  "happy",   "hardy",  "hidden",  "honest", "humble", "jolly",  "keen",   "kind",   "late",   "light",
-	"lively", "lucky",   "mellow", "mighty",  "misty",  "modest", "noble",  "patient", "placid", "plucky", "polite",
-	"proud",  "quick",   "quiet",  "ready",   "rosy",   "rustic", "sharp",  "silent", "silver", "sober",  "steady",
-	"still",  "sunny",   "swift",  "tidy",    "vivid",  "warm",   "wise",   "witty",  "young",
+	"amber",  "ancient", "bold",   "brave",  "bright", "calm",   "clear", "clever",  "copper", "crisp",  "curious",
+	"deep",   "dry",     "eager",  "early",  "fair",   "fleet",  "fond",  "frosty",  "gentle", "glad",   "golden",
+	"grand",  "happy",   "hardy",  "hidden", "honest", "humble", "jolly", "keen",    "kind",   "late",   "light",
+	"lively", "lucky",   "mellow", "mighty", "misty",  "modest", "noble", "patient", "placid", "plucky", "polite",
+	"proud",  "quick",   "quiet",  "ready",  "rosy",   "rustic", "sharp", "silent",  "silver", "sober",  "steady",
+	"still",  "sunny",   "swift",  "tidy",   "vivid",  "warm",   "wise",  "witty",   "young",
 };
 
 static const char *const nouns[] = {
-	"acorn",  "anchor", "badger", "barrel", "beacon", "birch",   "bramble", "breeze", "brook",  "canyon", "cedar",
-	"cliff",  "cloud",  "comet",  "coral",  "cork",   "crane",   "dune",    "eagle",  "ember",  "falcon", "fern",
-	"flask",  "forest", "fox",    "glacier", "grove", "harbor",  "hazel",   "heron",  "island", "ivy",    "jug",
-	"kettle", "lagoon", "lantern", "lark",  "maple",  "meadow",  "mill",    "otter",  "owl",    "pebble", "pine",
-	"prairie", "quill", "raven",  "reef",   "ridge",  "river",   "sailor",  "shore",  "sparrow", "spring", "stone",
-	"summit", "thistle", "tide",  "tulip",  "valley", "vessel",  "willow",  "wren",   "yarrow",
+	"acorn",  "anchor", "badger",  "barrel", "beacon",  "birch",   "bramble", "breeze", "brook",  "canyon",
+	"cedar",  "cliff",  "cloud",   "comet",  "coral",   "cork",    "crane",   "dune",   "eagle",  "ember",
+	"falcon", "fern",   "flask",   "forest", "fox",     "glacier", "grove",   "harbor", "hazel",  "heron",
+	"island", "ivy",    "jug",     "kettle", "lagoon",  "lantern", "lark",    "maple",  "meadow", "mill",
+	"otter",  "owl",    "pebble",  "pine",   "prairie", "quill",   "raven",   "reef",   "ridge",  "river",
+	"sailor", "shore",  "sparrow", "spring", "stone",   "summit",  "thistle", "tide",   "tulip",  "valley",
+	"vessel", "willow", "wren",    "yarrow",
 };
 
 char *container_random_name(struct engine *g)
@@ -149,7 +150,8 @@ char *container_random_name(struct engine *g)
 		char *name;
 
 		random_bytes(dice, sizeof(dice));
-		name = xasprintf("%s_%s", adjectives[dice[0] % ARRAY_SIZE(adjectives)], nouns[dice[1] % ARRAY_SIZE(nouns)]);
+		name = xasprintf("%s_%s", adjectives[dice[0] % ARRAY_SIZE(adjectives)],
+				 nouns[dice[1] % ARRAY_SIZE(nouns)]);
 		if (round > 8) {
 			char *longer = xasprintf("%s%u", name, dice[2]);
 
@@ -166,13 +168,15 @@ char *container_random_name(struct engine *g)
 
 int container_save(struct container *c, struct err *e)
 {
-	_cleanup_free_ char *config = json_dumps(c->config, JSON_COMPACT), *runtime = json_dumps(c->runtime, JSON_COMPACT);
+	_cleanup_free_ char *config = json_dumps(c->config, JSON_COMPACT),
+			    *runtime = json_dumps(c->runtime, JSON_COMPACT);
 
-	return state_exec(c->g, e,
-			  "INSERT INTO containers(id, name, created_ns, state, config, runtime) VALUES(?, ?, ?, ?, ?, ?)"
-			  " ON CONFLICT(id) DO UPDATE SET name = excluded.name, state = excluded.state,"
-			  " config = excluded.config, runtime = excluded.runtime",
-			  "ttittt", c->id, c->name, c->created_ns, state_names[c->state], config, runtime);
+	return state_exec(
+		c->g, e,
+		"INSERT INTO containers(id, name, created_ns, state, config, runtime) VALUES(?, ?, ?, ?, ?, ?)"
+		" ON CONFLICT(id) DO UPDATE SET name = excluded.name, state = excluded.state,"
+		" config = excluded.config, runtime = excluded.runtime",
+		"ttittt", c->id, c->name, c->created_ns, state_names[c->state], config, runtime);
 }
 
 void container_save_quietly(struct container *c)
@@ -298,7 +302,8 @@ static void reopen(struct container *c)
 		find_monitor(c);
 	else if (c->state == STATE_REMOVING && container_delete(c, &e) < 0)
 		log_error("container %.12s could not be removed: %s", c->id, e.text);
-	else if (c->state == STATE_EXITED && member_flag(container_host_config(c), "AutoRemove") && container_delete(c, &e) < 0)
+	else if (c->state == STATE_EXITED && member_flag(container_host_config(c), "AutoRemove") &&
+		 container_delete(c, &e) < 0)
 		log_error("container %.12s could not be removed: %s", c->id, e.text);
 }
 
@@ -346,7 +351,8 @@ int containers_open(struct engine *g, struct err *e)
 	    mkdir_p(g->runtime_fd, "vm", 0700) < 0)
 		return err_errno(e, "make the containers' directories below '%s'", g->data_dir);
 	g->containers = xcalloc(1, sizeof(*g->containers));
-	q = state_query(g, e, "SELECT id, name, created_ns, state, config, runtime FROM containers ORDER BY created_ns", "");
+	q = state_query(g, e, "SELECT id, name, created_ns, state, config, runtime FROM containers ORDER BY created_ns",
+			"");
 	if (!q)
 		return -EIO;
 	while ((r = sqlite3_step(q)) == SQLITE_ROW)
@@ -394,8 +400,10 @@ json_t *containers_on_network(struct engine *g, const char *network_id)
 				continue;
 			json_object_set_new(out, c->id,
 					    json_pack("{s:s, s:s, s:s, s:o, s:s}", "Name", c->name, "EndpointID",
-						      member_text(ep, "endpoint_id"), "MacAddress", member_text(ep, "mac"), "IPv4Address",
-						      json_sprintf("%s/%d", member_text(ep, "addr"), (int)member_int(ep, "prefix")),
+						      member_text(ep, "endpoint_id"), "MacAddress",
+						      member_text(ep, "mac"), "IPv4Address",
+						      json_sprintf("%s/%d", member_text(ep, "addr"),
+								   (int)member_int(ep, "prefix")),
 						      "IPv6Address", ""));
 		}
 	}
@@ -446,7 +454,8 @@ static struct container *changeable(struct engine *g, const char *ref, struct er
 
 	if (!c || (!container_running(c) && !c->start))
 		return c;
-	err_set(e, ERR_UNSUPPORTED, EBUSY, "container %.12s is running: stop it before its networks are changed", c->id);
+	err_set(e, ERR_UNSUPPORTED, EBUSY, "container %.12s is running: stop it before its networks are changed",
+		c->id);
 	return NULL;
 }
 
@@ -460,9 +469,12 @@ int container_connect(struct engine *g, const char *ref, const char *network_id,
 		return -e->code;
 	networks = json_object_get(c->config, "Networks");
 	if (json_object_get(networks, network_name))
-		return err_set(e, ERR_DENIED, EEXIST, "endpoint with name %s already exists in network %s", c->name, network_name);
+		return err_set(e, ERR_DENIED, EEXIST, "endpoint with name %s already exists in network %s", c->name,
+			       network_name);
 	if (str_eq(member_text(container_host_config(c), "NetworkMode"), "none"))
-		return err_set(e, ERR_DENIED, EPERM, "container cannot be connected to multiple networks with one of the networks in private (none) mode");
+		return err_set(e, ERR_DENIED, EPERM,
+			       "container cannot be connected to multiple networks with one of the networks in private "
+			       "(none) mode");
 	if (json_object_size(networks) >= GUEST_NICS_MAX)
 		return err_set(e, ERR_INVALID, E2BIG, "a container can join at most %d networks", GUEST_NICS_MAX);
 	ep = spec_endpoint(network_name, endpoint_config, e);

@@ -57,15 +57,18 @@ static char *choose_name(struct engine *g, const char *asked, struct err *e)
 		return container_random_name(g);
 	asked = *asked == '/' ? asked + 1 : asked;
 	if (!container_name_valid(asked)) {
-		err_set(e, ERR_INVALID, EINVAL, "Invalid container name (%.128s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", asked);
+		err_set(e, ERR_INVALID, EINVAL,
+			"Invalid container name (%.128s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", asked);
 		return NULL;
 	}
 	other = container_by_name(g, asked);
 	if (!other)
 		return xstrdup(asked);
 	err_set(e, ERR_CONFLICT, EEXIST,
-		"Conflict. The container name \"/%s\" is already in use by container \"%s\". You have to remove (or rename) that container to "
-		"be able to reuse that name.", asked, other->id);
+		"Conflict. The container name \"/%s\" is already in use by container \"%s\". You have to remove (or "
+		"rename) that container to "
+		"be able to reuse that name.",
+		asked, other->id);
 	return NULL;
 }
 
@@ -86,7 +89,8 @@ static struct container *make(struct engine *g, struct spec *s, const char *aske
 	json_t *config;
 
 	if (count_containers(g) >= CONTAINERS_MAX) {
-		err_set(e, ERR_CONFLICT, ENOSPC, "there are %d containers already; remove some (docker container prune)", CONTAINERS_MAX);
+		err_set(e, ERR_CONFLICT, ENOSPC,
+			"there are %d containers already; remove some (docker container prune)", CONTAINERS_MAX);
 		return NULL;
 	}
 	name = choose_name(g, asked, e);
@@ -95,10 +99,11 @@ static struct container *make(struct engine *g, struct spec *s, const char *aske
 	random_id(id);
 	if (!*member_text(s->config, "Hostname"))
 		json_object_set_new(s->config, "Hostname", json_stringn(id, 12));
-	config = json_pack("{s:O, s:O, s:s, s:O}", "Config", s->config, "HostConfig", s->host_config, "ImageID", image_id, "Networks",
-			   s->networks);
+	config = json_pack("{s:O, s:O, s:s, s:O}", "Config", s->config, "HostConfig", s->host_config, "ImageID",
+			   image_id, "Networks", s->networks);
 	if (json_dumpb(config, NULL, 0, JSON_COMPACT) > CONFIG_MAX) {
-		err_set(e, ERR_INVALID, E2BIG, "the container's description is larger than %d KiB; shorten its labels or environment",
+		err_set(e, ERR_INVALID, E2BIG,
+			"the container's description is larger than %d KiB; shorten its labels or environment",
 			CONFIG_MAX / 1024);
 		json_decref(config);
 		return NULL;

@@ -38,7 +38,7 @@ struct engine {
 	struct networks *networks;
 	struct containers *containers;
 	unsigned int adopting; /* monitors found at the start that have not told their state yet */
-	unsigned int busy; /* work that must not be cut by the idle exit: engine_busy, engine_idle */
+	unsigned int busy;     /* work that must not be cut by the idle exit: engine_busy, engine_idle */
 	struct source *idle_timer;
 	uint64_t idle_ms; /* UINT64_MAX: never */
 	int lock_fd;      /* holds the lock on data_dir */

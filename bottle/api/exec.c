@@ -22,8 +22,9 @@ static void exec_row(struct exec *x)
 		return;
 	state = x->code >= 0 ? xasprintf("%d", x->code) : xstrdup(x->started ? "running" : "created");
 	state_exec(x->c->g, NULL,
-		   "INSERT INTO execs(id, container, config, state) VALUES(?, ?, ?, ?) ON CONFLICT(id) DO UPDATE SET state = excluded.state", "tttt",
-		   x->id, x->c->id, config, state);
+		   "INSERT INTO execs(id, container, config, state) VALUES(?, ?, ?, ?) ON CONFLICT(id) DO UPDATE SET "
+		   "state = excluded.state",
+		   "tttt", x->id, x->c->id, config, state);
 }
 
 void exec_free(struct exec *x)
@@ -117,10 +118,13 @@ static bool make_room(struct container *c)
 
 void execs_load(struct container *c)
 {
-	sqlite3_stmt *q = state_query(c->g, NULL, "SELECT id, config, state FROM execs WHERE container = ? ORDER BY rowid", "t", c->id);
+	sqlite3_stmt *q =
+		state_query(c->g, NULL, "SELECT id, config, state FROM execs WHERE container = ? ORDER BY rowid", "t",
+			    c->id);
 
 	while (q && sqlite3_step(q) == SQLITE_ROW) {
-		const char *id = (const char *)sqlite3_column_text(q, 0), *text = (const char *)sqlite3_column_text(q, 1);
+		const char *id = (const char *)sqlite3_column_text(q, 0),
+			   *text = (const char *)sqlite3_column_text(q, 1);
 		const char *state = (const char *)sqlite3_column_text(q, 2);
 		json_t *config = text ? json_loads(text, 0, NULL) : NULL;
 		struct exec *x;
@@ -188,7 +192,8 @@ static void answer_detached(struct exec *x, const struct err *e)
 static void tell(struct exec *x, const struct err *e)
 {
 	_cleanup_free_ char *text =
-		xasprintf("OCI runtime exec failed: exec failed: unable to start container process: %s: unknown\r\n", e->text);
+		xasprintf("OCI runtime exec failed: exec failed: unable to start container process: %s: unknown\r\n",
+			  e->text);
 	unsigned char head[STDCOPY_HEAD];
 	_cleanup_buf_ struct buf b = { 0 };
 
@@ -281,7 +286,8 @@ static int exec_body(struct tlv *t, struct exec *x, struct err *e)
 	if (detach_keys_parse(member_text(x->config, "DetachKeys"), keys, &n_keys) == 0 && n_keys)
 		tlv_bytes(t, MON_TAG_DETACH_KEYS, keys, n_keys);
 	if (tlv_len(t) < 0)
-		return err_set(e, ERR_INVALID, E2BIG, "the exec's command with its environment and first input is larger than 60 KiB");
+		return err_set(e, ERR_INVALID, E2BIG,
+			       "the exec's command with its environment and first input is larger than 60 KiB");
 	return 0;
 }
 
@@ -315,9 +321,12 @@ static int check_exec(const json_t *config, struct err *e)
 	size_t n;
 
 	if (detach_keys_parse(member_text(config, "DetachKeys"), keys, &n) < 0)
-		return err_set(e, ERR_INVALID, EINVAL, "Invalid detach keys (%.64s) provided", member_text(config, "DetachKeys"));
+		return err_set(e, ERR_INVALID, EINVAL, "Invalid detach keys (%.64s) provided",
+			       member_text(config, "DetachKeys"));
 	if (json_dumpb(config, NULL, 0, JSON_COMPACT) > 2 * EXEC_BODY_MAX)
-		return err_set(e, ERR_INVALID, E2BIG, "the command with its environment is larger than an exec can carry (48 KiB); shorten it");
+		return err_set(
+			e, ERR_INVALID, E2BIG,
+			"the command with its environment is larger than an exec can carry (48 KiB); shorten it");
 	return 0;
 }
 
@@ -373,7 +382,8 @@ static void start_options(struct exec *x, const json_t *body)
 {
 	json_t *size = json_get(body, "ConsoleSize");
 
-	if (json_array_size(size) == 2 && json_is_integer(json_array_get(size, 0)) && json_is_integer(json_array_get(size, 1)))
+	if (json_array_size(size) == 2 && json_is_integer(json_array_get(size, 0)) &&
+	    json_is_integer(json_array_get(size, 1)))
 		json_object_set_new(x->config, "ConsoleSize", json_deep_copy(size));
 }
 
@@ -385,7 +395,8 @@ void exec_start(struct request *r)
 	if (!x || !exec_possible(r, x->c, "exec"))
 		return;
 	if (x->started) {
-		reply_message(r, 409, "exec command %s %s", x->id, x->running ? "is already running" : "has already run");
+		reply_message(r, 409, "exec command %s %s", x->id,
+			      x->running ? "is already running" : "has already run");
 		return;
 	}
 	start_options(x, r->body);
@@ -428,12 +439,14 @@ static json_t *exec_json(const struct exec *x)
 
 	json_array_extend(args, cmd);
 	json_array_remove(args, 0);
-	return json_pack("{s:s, s:b, s:o, s:{s:b, s:s, s:o, s:b, s:s}, s:b, s:b, s:b, s:b, s:s, s:s, s:I}", "ID", x->id, "Running", x->running, "ExitCode",
-			 x->code >= 0 ? json_integer(x->code) : json_null(), "ProcessConfig", "tty", member_flag(x->config, "Tty"), "entrypoint",
-			 json_string_value(json_array_get(cmd, 0)), "arguments", args, "privileged", member_flag(x->config, "Privileged"), "user",
-			 user, "OpenStdin", member_flag(x->config, "AttachStdin"), "OpenStderr", member_flag(x->config, "AttachStderr"),
-			 "OpenStdout", member_flag(x->config, "AttachStdout"), "CanRemove", x->code >= 0, "ContainerID", x->c->id, "DetachKeys",
-			 member_text(x->config, "DetachKeys"), "Pid", (json_int_t)x->pid);
+	return json_pack("{s:s, s:b, s:o, s:{s:b, s:s, s:o, s:b, s:s}, s:b, s:b, s:b, s:b, s:s, s:s, s:I}", "ID", x->id,
+			 "Running", x->running, "ExitCode", x->code >= 0 ? json_integer(x->code) : json_null(),
+			 "ProcessConfig", "tty", member_flag(x->config, "Tty"), "entrypoint",
+			 json_string_value(json_array_get(cmd, 0)), "arguments", args, "privileged",
+			 member_flag(x->config, "Privileged"), "user", user, "OpenStdin",
+			 member_flag(x->config, "AttachStdin"), "OpenStderr", member_flag(x->config, "AttachStderr"),
+			 "OpenStdout", member_flag(x->config, "AttachStdout"), "CanRemove", x->code >= 0, "ContainerID",
+			 x->c->id, "DetachKeys", member_text(x->config, "DetachKeys"), "Pid", (json_int_t)x->pid);
 }
 
 void exec_inspect(struct request *r)

@@ -15,7 +15,8 @@
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 /* What a container that may change its own network needs; the guest loads modules only while it is configured. */
-static const char *const net_admin_modules[] = { "nf_tables", "nft_chain_nat", "nft_redir", "nft_ct", "nft_reject_inet" };
+static const char *const net_admin_modules[] = { "nf_tables", "nft_chain_nat", "nft_redir", "nft_ct",
+						 "nft_reject_inet" };
 
 static void put_list(struct tlv *t, uint16_t tag, const json_t *list)
 {
@@ -120,7 +121,8 @@ static void put_hosts(struct tlv *t, const json_t *config, const json_t *host, c
 	}
 	json_array_foreach(endpoints, i, v) {
 		_cleanup_free_ char *line =
-			*domain ? xasprintf("%s %s.%s %s", member_text(v, "addr"), name, domain, name) : xasprintf("%s %s", member_text(v, "addr"), name);
+			*domain ? xasprintf("%s %s.%s %s", member_text(v, "addr"), name, domain, name)
+				: xasprintf("%s %s", member_text(v, "addr"), name);
 
 		tlv_str(t, GUEST_TAG_HOST, line);
 	}
@@ -132,7 +134,8 @@ static void put_mounts(struct tlv *t, const json_t *host)
 	json_t *v;
 
 	json_object_foreach(json_object_get(host, "Tmpfs"), k, v) {
-		_cleanup_free_ char *line = *json_string_value(v) ? xasprintf("%s:%s", k, json_string_value(v)) : xstrdup(k);
+		_cleanup_free_ char *line =
+			*json_string_value(v) ? xasprintf("%s:%s", k, json_string_value(v)) : xstrdup(k);
 
 		tlv_str(t, GUEST_TAG_TMPFS, line);
 	}
@@ -147,12 +150,13 @@ static void put_mounts(struct tlv *t, const json_t *host)
 static int too_large(const struct tlv *t, const char *what, struct err *e)
 {
 	if (tlv_len(t) < 0)
-		return err_set(e, ERR_INVALID, E2BIG, "%s is larger than a container's start can carry (48 KiB); shorten it", what);
+		return err_set(e, ERR_INVALID, E2BIG,
+			       "%s is larger than a container's start can carry (48 KiB); shorten it", what);
 	return 0;
 }
 
-int guest_config_write(struct tlv *t, const struct container *c, const json_t *endpoints, const struct resolvers *resolvers,
-		       size_t n_layers, struct err *e)
+int guest_config_write(struct tlv *t, const struct container *c, const json_t *endpoints,
+		       const struct resolvers *resolvers, size_t n_layers, struct err *e)
 {
 	const json_t *config = container_config(c), *host = container_host_config(c);
 	uint64_t caps;
@@ -192,7 +196,9 @@ static bool list_has_var(const json_t *list, const char *name)
 static void put_env(struct tlv *t, const json_t *base, const json_t *env, const char *hostname, bool tty)
 {
 	_cleanup_free_ char *host = xasprintf("HOSTNAME=%s", hostname);
-	const char *const defaults[][2] = { { "PATH", DEFAULT_PATH }, { "HOSTNAME", host }, { "TERM", tty ? "TERM=xterm" : NULL } };
+	const char *const defaults[][2] = { { "PATH", DEFAULT_PATH },
+					    { "HOSTNAME", host },
+					    { "TERM", tty ? "TERM=xterm" : NULL } };
 	json_t *v;
 	size_t i;
 
@@ -239,7 +245,8 @@ static int put_rights(struct tlv *t, const json_t *host, uint64_t extra, struct 
 
 static void put_terminal(struct tlv *t, const json_t *size)
 {
-	json_int_t rows = json_integer_value(json_array_get(size, 0)), cols = json_integer_value(json_array_get(size, 1));
+	json_int_t rows = json_integer_value(json_array_get(size, 0)),
+		   cols = json_integer_value(json_array_get(size, 1));
 
 	tlv_u32(t, GUEST_TAG_TTY, 1);
 	tlv_u32(t, GUEST_TAG_ROWS, rows > 0 && rows < 65536 ? (uint32_t)rows : 24);
@@ -286,7 +293,8 @@ int guest_exec_write(struct tlv *t, const struct container *c, const json_t *x, 
 		put_terminal(t, json_object_get(x, "ConsoleSize"));
 	if (member_flag(x, "AttachStdin"))
 		tlv_u32(t, GUEST_TAG_STDIN, 1);
-	if (put_rights(t, container_host_config(c), member_flag(x, "Privileged") ? (1ULL << (CAP_LAST_CAP + 1)) - 1 : 0, e) < 0)
+	if (put_rights(t, container_host_config(c), member_flag(x, "Privileged") ? (1ULL << (CAP_LAST_CAP + 1)) - 1 : 0,
+		       e) < 0)
 		return -EINVAL;
 	return too_large(t, "the command with its environment", e);
 }

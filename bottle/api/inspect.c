@@ -68,15 +68,17 @@ static json_t *dns_names(const struct container *c, const json_t *aliases)
 
 static json_t *network_json(const struct container *c, const json_t *config)
 {
-	const json_t *ep = endpoint_on(c, member_text(config, "NetworkID")), *aliases = json_object_get(config, "Aliases");
+	const json_t *ep = endpoint_on(c, member_text(config, "NetworkID")),
+		     *aliases = json_object_get(config, "Aliases");
 	json_t *ipam = json_object_get(config, "IPAMConfig");
 
-	return json_pack("{s:O?, s:n, s:o, s:s, s:n, s:i, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:i, s:o}", "IPAMConfig", ipam, "Links",
-			 "Aliases", json_array_size(aliases) ? json_deep_copy(aliases) : json_null(), "MacAddress", member_text(ep, "mac"),
-			 "DriverOpts", "GwPriority", 0, "NetworkID", member_text(config, "NetworkID"), "EndpointID",
-			 member_text(ep, "endpoint_id"), "Gateway", member_text(ep, "gateway"), "IPAddress", member_text(ep, "addr"),
-			 "IPPrefixLen", (int)member_int(ep, "prefix"), "IPv6Gateway", "", "GlobalIPv6Address", "", "GlobalIPv6PrefixLen", 0,
-			 "DNSNames", dns_names(c, aliases));
+	return json_pack("{s:O?, s:n, s:o, s:s, s:n, s:i, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:i, s:o}", "IPAMConfig",
+			 ipam, "Links", "Aliases", json_array_size(aliases) ? json_deep_copy(aliases) : json_null(),
+			 "MacAddress", member_text(ep, "mac"), "DriverOpts", "GwPriority", 0, "NetworkID",
+			 member_text(config, "NetworkID"), "EndpointID", member_text(ep, "endpoint_id"), "Gateway",
+			 member_text(ep, "gateway"), "IPAddress", member_text(ep, "addr"), "IPPrefixLen",
+			 (int)member_int(ep, "prefix"), "IPv6Gateway", "", "GlobalIPv6Address", "",
+			 "GlobalIPv6PrefixLen", 0, "DNSNames", dns_names(c, aliases));
 }
 
 static json_t *networks_json(const struct container *c)
@@ -121,8 +123,9 @@ json_t *container_ports_list(const struct container *c)
 		if (!json_is_array(list))
 			json_array_append_new(out, json_pack("{s:i, s:s}", "PrivatePort", private, "Type", type));
 		json_array_foreach(list, i, b)
-			json_array_append_new(out, json_pack("{s:s, s:i, s:i, s:s}", "IP", member_text(b, "HostIp"), "PrivatePort", private,
-							     "PublicPort", port_number(member_text(b, "HostPort")), "Type", type));
+			json_array_append_new(out, json_pack("{s:s, s:i, s:i, s:s}", "IP", member_text(b, "HostIp"),
+							     "PrivatePort", private, "PublicPort",
+							     port_number(member_text(b, "HostPort")), "Type", type));
 	}
 	return out;
 }
@@ -132,12 +135,13 @@ static json_t *network_settings(const struct container *c)
 	json_t *bridge = json_object_get(json_object_get(c->config, "Networks"), "bridge");
 	const json_t *ep = bridge ? endpoint_on(c, member_text(bridge, "NetworkID")) : NULL;
 
-	return json_pack("{s:s, s:s, s:s, s:o, s:b, s:s, s:i, s:n, s:n, s:s, s:s, s:s, s:i, s:s, s:i, s:s, s:s, s:o}", "Bridge", "", "SandboxID",
-			 container_running(c) ? c->id : "", "SandboxKey", "", "Ports", ports_json(c), "HairpinMode", 0,
-			 "LinkLocalIPv6Address", "", "LinkLocalIPv6PrefixLen", 0, "SecondaryIPAddresses", "SecondaryIPv6Addresses", "EndpointID",
-			 member_text(ep, "endpoint_id"), "Gateway", member_text(ep, "gateway"), "GlobalIPv6Address", "", "GlobalIPv6PrefixLen",
-			 0, "IPAddress", member_text(ep, "addr"), "IPPrefixLen", (int)member_int(ep, "prefix"), "IPv6Gateway", "", "MacAddress",
-			 member_text(ep, "mac"), "Networks", networks_json(c));
+	return json_pack("{s:s, s:s, s:s, s:o, s:b, s:s, s:i, s:n, s:n, s:s, s:s, s:s, s:i, s:s, s:i, s:s, s:s, s:o}",
+			 "Bridge", "", "SandboxID", container_running(c) ? c->id : "", "SandboxKey", "", "Ports",
+			 ports_json(c), "HairpinMode", 0, "LinkLocalIPv6Address", "", "LinkLocalIPv6PrefixLen", 0,
+			 "SecondaryIPAddresses", "SecondaryIPv6Addresses", "EndpointID", member_text(ep, "endpoint_id"),
+			 "Gateway", member_text(ep, "gateway"), "GlobalIPv6Address", "", "GlobalIPv6PrefixLen", 0,
+			 "IPAddress", member_text(ep, "addr"), "IPPrefixLen", (int)member_int(ep, "prefix"),
+			 "IPv6Gateway", "", "MacAddress", member_text(ep, "mac"), "Networks", networks_json(c));
 }
 
 /* ---- inspect ---- */
@@ -154,11 +158,12 @@ static json_t *state_json(const struct container *c)
 {
 	json_int_t pid = container_running(c) ? member_int(c->runtime, "pid") : 0;
 
-	return json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:I, s:I, s:s, s:o, s:o}", "Status", container_state_name(c->state), "Running",
-			 container_running(c), "Paused", c->state == STATE_PAUSED, "Restarting", 0, "OOMKilled",
-			 member_flag(c->runtime, "oom"), "Dead", c->state == STATE_DEAD, "Pid", pid, "ExitCode", member_int(c->runtime, "code"),
-			 "Error", member_text(c->runtime, "error"), "StartedAt", time_json(member_int(c->runtime, "started")), "FinishedAt",
-			 time_json(member_int(c->runtime, "finished")));
+	return json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:I, s:I, s:s, s:o, s:o}", "Status",
+			 container_state_name(c->state), "Running", container_running(c), "Paused",
+			 c->state == STATE_PAUSED, "Restarting", 0, "OOMKilled", member_flag(c->runtime, "oom"), "Dead",
+			 c->state == STATE_DEAD, "Pid", pid, "ExitCode", member_int(c->runtime, "code"), "Error",
+			 member_text(c->runtime, "error"), "StartedAt", time_json(member_int(c->runtime, "started")),
+			 "FinishedAt", time_json(member_int(c->runtime, "finished")));
 }
 
 static json_t *exec_ids(const struct container *c)
@@ -199,10 +204,12 @@ static json_t *container_json(const struct container *c, bool size)
 	_cleanup_free_ char *slash = xasprintf("/%s", c->name);
 	json_t *out, *args, *path = path_and_args(container_config(c), &args);
 
-	out = json_pack("{s:s, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:o}", "Id", c->id, "Created",
-			time_json(c->created_ns), "Path", path, "Args", args, "State", state_json(c), "Image", member_text(c->config, "ImageID"),
-			"ResolvConfPath", "", "HostnamePath", "", "HostsPath", "", "LogPath", "", "Name", slash, "RestartCount", 0, "Driver",
-			"bottle", "Platform", "linux", "MountLabel", "", "ProcessLabel", "", "AppArmorProfile", "", "ExecIDs", exec_ids(c));
+	out = json_pack("{s:s, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:o}",
+			"Id", c->id, "Created", time_json(c->created_ns), "Path", path, "Args", args, "State",
+			state_json(c), "Image", member_text(c->config, "ImageID"), "ResolvConfPath", "", "HostnamePath",
+			"", "HostsPath", "", "LogPath", "", "Name", slash, "RestartCount", 0, "Driver", "bottle",
+			"Platform", "linux", "MountLabel", "", "ProcessLabel", "", "AppArmorProfile", "", "ExecIDs",
+			exec_ids(c));
 	json_object_set(out, "HostConfig", container_host_config(c));
 	json_object_set_new(out, "GraphDriver", json_pack("{s:s, s:{}}", "Name", "bottle", "Data"));
 	if (size) {
@@ -236,12 +243,14 @@ static json_t *list_item(const struct container *c, bool size)
 	const json_t *config = container_config(c);
 	json_t *out, *labels = json_object_get(config, "Labels");
 
-	out = json_pack("{s:s, s:[s], s:s, s:s, s:o, s:I, s:o, s:o, s:s, s:s, s:{s:s}, s:{s:o}, s:[]}", "Id", c->id, "Names", slash, "Image",
-			member_text(config, "Image"), "ImageID", member_text(c->config, "ImageID"), "Command", command_line(config), "Created",
+	out = json_pack("{s:s, s:[s], s:s, s:s, s:o, s:I, s:o, s:o, s:s, s:s, s:{s:s}, s:{s:o}, s:[]}", "Id", c->id,
+			"Names", slash, "Image", member_text(config, "Image"), "ImageID",
+			member_text(c->config, "ImageID"), "Command", command_line(config), "Created",
 			(json_int_t)(c->created_ns / 1000000000), "Ports", container_ports_list(c), "Labels",
-			labels ? json_deep_copy(labels) : json_object(), "State", container_state_name(c->state), "Status", status, "HostConfig",
-			"NetworkMode", member_text(container_host_config(c), "NetworkMode"), "NetworkSettings", "Networks", networks_json(c),
-			"Mounts");
+			labels ? json_deep_copy(labels) : json_object(), "State", container_state_name(c->state),
+			"Status", status, "HostConfig", "NetworkMode",
+			member_text(container_host_config(c), "NetworkMode"), "NetworkSettings", "Networks",
+			networks_json(c), "Mounts");
 	if (size) {
 		json_object_set_new(out, "SizeRw", json_integer(scratch_bytes(c)));
 		json_object_set_new(out, "SizeRootFs", json_integer(scratch_bytes(c)));
@@ -315,7 +324,8 @@ static bool network_matches(const struct filters *f, const struct container *c)
 	json_array_foreach(values, i, v)
 		json_object_foreach(json_object_get(c->config, "Networks"), k, config)
 			if (str_eq(json_string_value(v), k) ||
-			    (strlen(json_string_value(v)) >= 12 && str_prefix(member_text(config, "NetworkID"), json_string_value(v))))
+			    (strlen(json_string_value(v)) >= 12 &&
+			     str_prefix(member_text(config, "NetworkID"), json_string_value(v))))
 				return true;
 	return !values;
 }
@@ -348,10 +358,11 @@ static bool exit_matches(const struct filters *f, const struct container *c)
 static bool matches(const struct filters *f, const struct container *c)
 {
 	return filters_match(f, "status", container_state_name(c->state)) && filters_match(f, "health", "none") &&
-	       filters_match_labels(f, "label", json_object_get(container_config(c), "Labels")) && name_matches(f, c) && id_matches(f, c) &&
-	       image_matches(f, c) && network_matches(f, c) && exit_matches(f, c) &&
+	       filters_match_labels(f, "label", json_object_get(container_config(c), "Labels")) && name_matches(f, c) &&
+	       id_matches(f, c) && image_matches(f, c) && network_matches(f, c) && exit_matches(f, c) &&
 	       port_matches(f, "publish", json_object_get(c->runtime, "ports")) &&
-	       port_matches(f, "expose", json_object_get(container_config(c), "ExposedPorts")) && !filters_has(f, "volume");
+	       port_matches(f, "expose", json_object_get(container_config(c), "ExposedPorts")) &&
+	       !filters_has(f, "volume");
 }
 
 /* The creation time of the container that before= or since= names. */
@@ -373,7 +384,8 @@ static int edge(struct request *r, const struct filters *f, const char *key, int
 
 static json_t *collect(struct request *r, const struct filters *f, int64_t limit, struct err *e)
 {
-	bool all = query_bool(&r->query, "all", false) || limit > 0 || filters_has(f, "status") || filters_has(f, "exited");
+	bool all = query_bool(&r->query, "all", false) || limit > 0 || filters_has(f, "status") ||
+		   filters_has(f, "exited");
 	bool size = query_bool(&r->query, "size", false);
 	int64_t before = INT64_MAX, since = INT64_MIN;
 	json_t *out;
@@ -382,7 +394,8 @@ static json_t *collect(struct request *r, const struct filters *f, int64_t limit
 		return NULL;
 	out = json_array();
 	for (struct container *c = r->engine->containers->list; c; c = c->next) {
-		if ((!all && !container_running(c)) || c->created_ns >= before || c->created_ns <= since || !matches(f, c))
+		if ((!all && !container_running(c)) || c->created_ns >= before || c->created_ns <= since ||
+		    !matches(f, c))
 			continue;
 		json_array_append_new(out, list_item(c, size));
 		if (limit > 0 && (int64_t)json_array_size(out) >= limit)
@@ -393,8 +406,9 @@ static json_t *collect(struct request *r, const struct filters *f, int64_t limit
 
 void containers_list(struct request *r)
 {
-	static const char *const allowed[] = { "ancestor", "before", "exited", "expose", "health",  "id",     "isolation", "is-task", "label",
-					       "name",     "network", "publish", "since", "status", "volume", NULL };
+	static const char *const allowed[] = { "ancestor",  "before",  "exited", "expose", "health",  "id",
+					       "isolation", "is-task", "label",  "name",   "network", "publish",
+					       "since",     "status",  "volume", NULL };
 	const char *text = query_get(&r->query, "limit");
 	struct err e = { 0 };
 	struct filters f;
@@ -423,8 +437,8 @@ static bool prunable(const struct filters *f, const struct container *c, int64_t
 {
 	const json_t *labels = json_object_get(container_config(c), "Labels");
 
-	return (c->state == STATE_CREATED || c->state == STATE_EXITED || c->state == STATE_DEAD) && !c->start && !c->removing &&
-	       c->created_ns < until && filters_match_labels(f, "label", labels) &&
+	return (c->state == STATE_CREATED || c->state == STATE_EXITED || c->state == STATE_DEAD) && !c->start &&
+	       !c->removing && c->created_ns < until && filters_match_labels(f, "label", labels) &&
 	       (!filters_has(f, "label!") || !filters_match_labels(f, "label!", labels));
 }
 

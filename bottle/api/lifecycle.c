@@ -346,7 +346,8 @@ void container_lost(struct container *c)
 	if (!ended) {
 		code = EXIT_UNKNOWN;
 		free(error);
-		error = xstrdup("the virtual machine's monitor ended without a word: the machine was restarted, or it was killed");
+		error = xstrdup("the virtual machine's monitor ended without a word: the machine was restarted, or it "
+				"was killed");
 	}
 	container_exited(c, code, oom, finished, error);
 }
@@ -527,7 +528,8 @@ static bool stop_parameters(struct request *r, const struct container *c, int *r
 	}
 	*ret_signal = stop_signal(c, name);
 	if (stop_timeout(c, query_get(&r->query, "t"), ret_seconds) < 0) {
-		reply_message(r, 400, "invalid timeout '%.64s': it must be a number of seconds", query_get(&r->query, "t"));
+		reply_message(r, 400, "invalid timeout '%.64s': it must be a number of seconds",
+			      query_get(&r->query, "t"));
 		return false;
 	}
 	return true;
@@ -618,7 +620,9 @@ void container_kill(struct request *r)
 	else if (!stoppable(c))
 		reply_message(r, 409, "cannot kill container: %s: container %s is not running", r->args[0], c->id);
 	else if (c->state == STATE_PAUSED && sig != 9)
-		reply_message(r, 409, "cannot kill container: %s: container %s is paused; unpause it before it is signalled", r->args[0], c->id);
+		reply_message(r, 409,
+			      "cannot kill container: %s: container %s is paused; unpause it before it is signalled",
+			      r->args[0], c->id);
 	else {
 		begin_kill(c, sig);
 		container_await(c, r, WAIT_KILL);
@@ -714,14 +718,17 @@ void container_rename(struct request *r)
 		return;
 	}
 	if (!container_name_valid(name)) {
-		reply_message(r, 400, "Invalid container name (%.128s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name);
+		reply_message(r, 400, "Invalid container name (%.128s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+			      name);
 		return;
 	}
 	other = container_by_name(r->engine, name);
 	if (other) {
 		reply_message(r, 409,
-			      "Conflict. The container name \"/%s\" is already in use by container \"%s\". You have to remove (or rename) that "
-			      "container to be able to reuse that name.", name, other->id);
+			      "Conflict. The container name \"/%s\" is already in use by container \"%s\". You have to "
+			      "remove (or rename) that "
+			      "container to be able to reuse that name.",
+			      name, other->id);
 		return;
 	}
 	old = c->name;
@@ -779,8 +786,9 @@ void container_remove(struct request *r)
 		return;
 	}
 	if ((container_running(c) || c->start) && !force) {
-		reply_message(r, 409, "cannot remove container \"/%s\": container is %s: %s before removing or force remove", c->name,
-			      c->state == STATE_PAUSED ? "paused" : "running",
+		reply_message(r, 409,
+			      "cannot remove container \"/%s\": container is %s: %s before removing or force remove",
+			      c->name, c->state == STATE_PAUSED ? "paused" : "running",
 			      c->state == STATE_PAUSED ? "unpause and then stop the container" : "stop the container");
 		return;
 	}

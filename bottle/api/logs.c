@@ -21,9 +21,9 @@ struct follower {
 	struct log_filter filter;
 	struct source *end_timer;
 	int dir_fd;
-	uint64_t skip;       /* lines before the tail */
+	uint64_t skip; /* lines before the tail */
 	bool follow, timestamps, details, tty;
-	bool in_line[3];     /* the last record of that stream did not end its line */
+	bool in_line[3]; /* the last record of that stream did not end its line */
 };
 
 static void follower_free(struct follower *f)
@@ -198,7 +198,9 @@ static void begin(struct request *r, struct container *c, const struct log_filte
 		return;
 	}
 	f = xcalloc(1, sizeof(*f));
-	*f = (struct follower){ .next = c->followers, .c = c, .r = r, .filter = *filter, .follow = follow, .tty = tty, .dir_fd = dir };
+	*f = (struct follower){
+		.next = c->followers, .c = c, .r = r, .filter = *filter, .follow = follow, .tty = tty, .dir_fd = dir
+	};
 	f->timestamps = query_bool(&r->query, "timestamps", false);
 	f->details = query_bool(&r->query, "details", false);
 	f->skip = lines_before_tail(r, dir, filter);

@@ -275,5 +275,6 @@ int mon_answer_err(const struct ipc_msg *answer_msg, struct err *e, int *ret_cod
 			text = tlv_get_str(&f, ERR_TEXT_MAX - 1);
 	}
 	*ret_code = (int)(code & 0xff);
-	return err_set(e, cls < ERR_CLASS_NUM ? (enum err_class)cls : ERR_INTERNAL, EIO, "%s", text ? text : "the monitor gave no reason");
+	return err_set(e, cls < ERR_CLASS_NUM ? (enum err_class)cls : ERR_INTERNAL, EIO, "%s",
+		       text ? text : "the monitor gave no reason");
 }

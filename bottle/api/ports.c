@@ -60,7 +60,8 @@ static void parse_range(const char *s, uint16_t *ret_first, uint16_t *ret_last)
 	*ret_last = *end == '-' ? (uint16_t)strtoul(end + 1, NULL, 10) : (uint16_t)first;
 }
 
-static int bind_one(const char *port, const char *ip, const char *host_port, struct port_bind *ret, json_t *list, struct err *e)
+static int bind_one(const char *port, const char *ip, const char *host_port, struct port_bind *ret, json_t *list,
+		    struct err *e)
 {
 	uint16_t first, last;
 	uint8_t addr[4] = { 0 };
@@ -73,17 +74,20 @@ static int bind_one(const char *port, const char *ip, const char *host_port, str
 	ret->port = (uint16_t)strtoul(port, NULL, 10);
 	fd = bind_range(ret->proto, addr, first, last);
 	if (fd == -EADDRINUSE)
-		return err_set(e, ERR_INTERNAL, EADDRINUSE, "Bind for %s:%s failed: port is already allocated", *ip ? ip : "0.0.0.0", host_port);
+		return err_set(e, ERR_INTERNAL, EADDRINUSE, "Bind for %s:%s failed: port is already allocated",
+			       *ip ? ip : "0.0.0.0", host_port);
 	if (fd < 0) {
 		errno = -fd;
 		return err_errno(e, "Bind for %s:%s failed", *ip ? ip : "0.0.0.0", host_port);
 	}
 	ret->fd = fd;
-	json_array_append_new(list, json_pack("{s:s, s:o}", "HostIp", *ip ? ip : "0.0.0.0", "HostPort", json_sprintf("%u", bound_port(fd))));
+	json_array_append_new(list, json_pack("{s:s, s:o}", "HostIp", *ip ? ip : "0.0.0.0", "HostPort",
+					      json_sprintf("%u", bound_port(fd))));
 	return 0;
 }
 
-static int bind_list(const char *port, const json_t *bindings, struct port_bind *ret, size_t max, size_t *n, json_t *ports, struct err *e)
+static int bind_list(const char *port, const json_t *bindings, struct port_bind *ret, size_t max, size_t *n,
+		     json_t *ports, struct err *e)
 {
 	json_t *list = json_array(), *b;
 	size_t i;
@@ -101,7 +105,8 @@ static int bind_list(const char *port, const json_t *bindings, struct port_bind 
 	return 0;
 }
 
-int ports_bind(const struct container *c, struct port_bind *ret, size_t max, size_t *ret_n, json_t *ret_ports, struct err *e)
+int ports_bind(const struct container *c, struct port_bind *ret, size_t max, size_t *ret_n, json_t *ret_ports,
+	       struct err *e)
 {
 	const json_t *bindings = json_object_get(container_host_config(c), "PortBindings");
 	bool all = member_flag(container_host_config(c), "PublishAllPorts");

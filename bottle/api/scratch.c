@@ -66,7 +66,8 @@ static int copy_sparse(int from, int to)
 /* Under a name of its own until it is whole. */
 static int copy_template(struct container *c, const char *template, struct err *e)
 {
-	_cleanup_free_ char *dir = container_dir(c), *part = xasprintf("%s/scratch.part", dir), *path = xasprintf("%s/scratch.img", dir);
+	_cleanup_free_ char *dir = container_dir(c), *part = xasprintf("%s/scratch.part", dir),
+			    *path = xasprintf("%s/scratch.img", dir);
 	_cleanup_close_ int from = openat(c->g->data_fd, template, O_RDONLY | O_CLOEXEC), to = -1;
 	int r;
 
@@ -104,7 +105,9 @@ static void template_made(struct source *s, pid_t pid, int status, void *arg)
 	(void)s;
 	(void)pid;
 	if (proc_exit_code(status) != 0)
-		r = err_set(&e, ERR_INTERNAL, EIO, "mke2fs failed with exit code %d while it made a container's disk; is e2fsprogs whole and the disk not full?",
+		r = err_set(&e, ERR_INTERNAL, EIO,
+			    "mke2fs failed with exit code %d while it made a container's disk; is e2fsprogs whole and "
+			    "the disk not full?",
 			    proc_exit_code(status));
 	else if (renameat(m->g->data_fd, m->temporary, m->g->data_fd, m->template) < 0)
 		r = err_errno(&e, "rename '%s'", m->temporary);
@@ -130,9 +133,15 @@ static int make_template(struct making *m, uint64_t size, struct err *e)
 	_cleanup_free_ char *path = xasprintf("%s/%s", m->g->data_dir, m->temporary);
 	_cleanup_close_ int fd = openat(m->g->data_fd, m->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	char program[] = "mke2fs", quiet[] = "-qF", type_opt[] = "-t", type[] = "ext4", reserve[] = "-m", none[] = "0",
-	     journal[] = "-J", journal_size[] = "size=16", ext[] = "-E", lazy[] = "lazy_itable_init=1,lazy_journal_init=1,nodiscard";
+	     journal[] = "-J", journal_size[] = "size=16", ext[] = "-E",
+	     lazy[] = "lazy_itable_init=1,lazy_journal_init=1,nodiscard";
 	char *argv[] = { program, quiet, type_opt, type, reserve, none, journal, journal_size, ext, lazy, path, NULL };
-	struct spawn s = { .path = mke2fs_path(), .argv = argv, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .die_with_parent = true };
+	struct spawn s = { .path = mke2fs_path(),
+			   .argv = argv,
+			   .stdin_fd = -1,
+			   .stdout_fd = -1,
+			   .stderr_fd = -1,
+			   .die_with_parent = true };
 	pid_t pid;
 
 	if (!s.path)
@@ -168,7 +177,8 @@ static void done_later(struct engine *g, void (*done)(void *arg, const struct er
 	loop_defer(g->loop, ready_now, r);
 }
 
-int scratch_prepare(struct container *c, uint64_t size, void (*done)(void *arg, const struct err *e), void *arg, struct err *e)
+int scratch_prepare(struct container *c, uint64_t size, void (*done)(void *arg, const struct err *e), void *arg,
+		    struct err *e)
 {
 	_cleanup_free_ char *dir = container_dir(c), *path = xasprintf("%s/scratch.img", dir);
 	_cleanup_free_ char *template = xasprintf(SCRATCH_DIR "/%llu.img", (unsigned long long)size);

@@ -421,7 +421,10 @@ static int step_body(struct conn *c)
 	if (r < 0) {
 		c->close_after = true;
 		c->body = HTTP_BODY_NONE;
-		reply_message(&c->exchange->r, r == -EMSGSIZE ? 413 : r == -ENOBUFS ? 503 : 400,
+		reply_message(&c->exchange->r,
+			      r == -EMSGSIZE  ? 413
+			      : r == -ENOBUFS ? 503
+					      : 400,
 			      r == -EMSGSIZE  ? "the request body is too large"
 			      : r == -ENOBUFS ? "too many large requests at once: try again"
 			      : r == -EBADMSG ? "malformed HTTP: chunked coding"

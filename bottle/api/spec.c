@@ -22,11 +22,11 @@
 #include "proto/guest.h"
 #include "proto/monitor.h"
 
-#define MEMORY_MAX   (1ULL << 42)
-#define DEFAULT_SHM  (64ULL << 20)
-#define CPU_PERIOD   100000
+#define MEMORY_MAX     (1ULL << 42)
+#define DEFAULT_SHM    (64ULL << 20)
+#define CPU_PERIOD     100000
 #define SIGRTMIN_GUEST 34
-#define NETWORKS_MAX GUEST_NICS_MAX
+#define NETWORKS_MAX   GUEST_NICS_MAX
 
 enum kind { K_BOOL, K_INT, K_TEXT, K_LIST, K_WORDS, K_MAP, K_SET, K_OBJECT, K_OBJECTS, K_INTS };
 enum rule {
@@ -178,10 +178,11 @@ int signal_number(const char *s)
 	return 0;
 }
 
-/* A string of the client's that may travel on: bounded, without a NUL (jansson refuses those) or a control byte. */
+/* A string of the client's that may travel on: bounded, without a NUL. */
 static bool text_ok(const json_t *v)
 {
-	return json_is_string(v) && json_string_length(v) <= SPEC_TEXT_MAX && strlen(json_string_value(v)) == json_string_length(v);
+	return json_is_string(v) && json_string_length(v) <= SPEC_TEXT_MAX &&
+	       strlen(json_string_value(v)) == json_string_length(v);
 }
 
 static int wrong_type(struct err *e, const char *key, const char *want)
@@ -348,8 +349,8 @@ static bool is_nothing(const json_t *v)
 
 static int unsupported(struct err *e, const char *key)
 {
-	return err_set(e, ERR_UNSUPPORTED, ENOTSUP, "%s is not supported: a container is a virtual machine here; leave %s out",
-		       key, key);
+	return err_set(e, ERR_UNSUPPORTED, ENOTSUP,
+		       "%s is not supported: a container is a virtual machine here; leave %s out", key, key);
 }
 
 static json_t *take_fields(const struct field *fields, size_t n, const json_t *from, struct err *e)
@@ -428,9 +429,12 @@ static int check_host_port(const char *ip, const char *port, struct err *e)
 	uint8_t addr[4];
 
 	if (*ip && !spec_ipv4(ip, addr))
-		return strchr(ip, ':') ? err_set(e, ERR_UNSUPPORTED, ENOTSUP,
-						 "invalid IP address in PortBindings: %.64s: only IPv4 addresses can publish a port", ip) :
-					 err_set(e, ERR_INVALID, EINVAL, "invalid IP address in PortBindings: %.64s", ip);
+		return strchr(ip, ':')
+			       ? err_set(e, ERR_UNSUPPORTED, ENOTSUP,
+					 "invalid IP address in PortBindings: %.64s: only IPv4 addresses can publish a "
+					 "port",
+					 ip)
+			       : err_set(e, ERR_INVALID, EINVAL, "invalid IP address in PortBindings: %.64s", ip);
 	if (dash) {
 		_cleanup_free_ char *head = xstrndup(port, (size_t)(dash - port));
 
@@ -462,8 +466,9 @@ static json_t *check_binding_list(const json_t *list, struct err *e)
 		if (check_host_port(json_is_string(ip) ? json_string_value(ip) : "",
 				    json_is_string(port) ? json_string_value(port) : "", e) < 0)
 			goto fail;
-		json_array_append_new(out, json_pack("{s:s, s:s}", "HostIp", json_is_string(ip) ? json_string_value(ip) : "",
-						     "HostPort", json_is_string(port) ? json_string_value(port) : ""));
+		json_array_append_new(out,
+				      json_pack("{s:s, s:s}", "HostIp", json_is_string(ip) ? json_string_value(ip) : "",
+						"HostPort", json_is_string(port) ? json_string_value(port) : ""));
 	}
 	if (json_array_size(out) == 0)
 		json_array_append_new(out, json_pack("{s:s, s:s}", "HostIp", "", "HostPort", ""));
@@ -485,7 +490,8 @@ static int check_bindings(json_t *host, json_t *config, struct err *e)
 		if (!port)
 			goto fail;
 		if (str_suffix(port, "/sctp")) {
-			err_set(e, ERR_UNSUPPORTED, ENOTSUP, "PortBindings: sctp ports cannot be published; use tcp or udp");
+			err_set(e, ERR_UNSUPPORTED, ENOTSUP,
+				"PortBindings: sctp ports cannot be published; use tcp or udp");
 			goto fail;
 		}
 		list = check_binding_list(v, e);
@@ -495,7 +501,8 @@ static int check_bindings(json_t *host, json_t *config, struct err *e)
 		json_object_set_new(out, port, list);
 		json_object_set_new(json_object_get(config, "ExposedPorts"), port, json_object());
 		if (count > PORTS_MAX) {
-			err_set(e, ERR_INVALID, EINVAL, "PortBindings: at most %d ports of one container can be published", PORTS_MAX);
+			err_set(e, ERR_INVALID, EINVAL,
+				"PortBindings: at most %d ports of one container can be published", PORTS_MAX);
 			goto fail;
 		}
 	}
@@ -543,7 +550,8 @@ static int check_config_rest(json_t *config, struct err *e)
 	const char *first = json_string_value(json_array_get(test, 0));
 
 	if (*dir && *dir != '/')
-		return err_set(e, ERR_INVALID, EINVAL, "the working directory '%.256s' is invalid, it needs to be an absolute path", dir);
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "the working directory '%.256s' is invalid, it needs to be an absolute path", dir);
 	if (*sig && !signal_number(sig))
 		return err_set(e, ERR_INVALID, EINVAL, "invalid signal: %.64s", sig);
 	if (json_is_integer(timeout) && (json_integer_value(timeout) < -1 || json_integer_value(timeout) > INT32_MAX))
@@ -563,14 +571,19 @@ static int check_modes(json_t *host, struct err *e)
 
 		if (str_eq(mode, "host") || str_prefix(mode, "container:"))
 			return err_set(e, ERR_UNSUPPORTED, ENOTSUP,
-				       "%s \"%.64s\" is not supported: a container is a virtual machine with a kernel of its own", keys[i], mode);
-		if (*mode && !(i == 1 && (str_eq(mode, "private") || str_eq(mode, "shareable") || str_eq(mode, "none"))))
+				       "%s \"%.64s\" is not supported: a container is a virtual machine with a kernel "
+				       "of its own",
+				       keys[i], mode);
+		if (*mode &&
+		    !(i == 1 && (str_eq(mode, "private") || str_eq(mode, "shareable") || str_eq(mode, "none"))))
 			return err_set(e, ERR_INVALID, EINVAL, "invalid %s: %.64s", keys[i], mode);
 	}
 	if (str_eq(net, "host") || str_prefix(net, "container:"))
 		return err_set(e, ERR_UNSUPPORTED, ENOTSUP,
-			       "NetworkMode \"%.64s\" is not supported: a container is a virtual machine with a network stack of its own; "
-			       "publish ports or join a network instead", net);
+			       "NetworkMode \"%.64s\" is not supported: a container is a virtual machine with a "
+			       "network stack of its own; "
+			       "publish ports or join a network instead",
+			       net);
 	if (!*net || str_eq(net, "default"))
 		json_object_set_new(host, "NetworkMode", json_string("bridge"));
 	return 0;
@@ -578,10 +591,12 @@ static int check_modes(json_t *host, struct err *e)
 
 static int check_security(const json_t *host, struct err *e)
 {
-	static const char *const known[] = { "no-new-privileges", "no-new-privileges:true", "no-new-privileges=true",
-					     "no-new-privileges:false", "no-new-privileges=false", "seccomp=unconfined",
-					     "seccomp:unconfined", "apparmor=unconfined", "apparmor:unconfined", "label=disable",
-					     "label:disable", "systempaths=unconfined" };
+	static const char *const known[] = { "no-new-privileges",       "no-new-privileges:true",
+					     "no-new-privileges=true",  "no-new-privileges:false",
+					     "no-new-privileges=false", "seccomp=unconfined",
+					     "seccomp:unconfined",      "apparmor=unconfined",
+					     "apparmor:unconfined",     "label=disable",
+					     "label:disable",           "systempaths=unconfined" };
 	json_t *v;
 	size_t i;
 
@@ -592,7 +607,8 @@ static int check_security(const json_t *host, struct err *e)
 			found |= str_eq(json_string_value(v), known[k]);
 		if (!found)
 			return err_set(e, ERR_UNSUPPORTED, ENOTSUP,
-				       "SecurityOpt \"%.64s\" is not supported: only no-new-privileges can be set in the virtual machine",
+				       "SecurityOpt \"%.64s\" is not supported: only no-new-privileges can be set in "
+				       "the virtual machine",
 				       json_string_value(v));
 	}
 	return 0;
@@ -621,16 +637,19 @@ static int check_resources(const json_t *host, json_t *warnings, struct err *e)
 	if ((uint64_t)memory > MEMORY_MAX)
 		return err_set(e, ERR_INVALID, EINVAL, "invalid Memory: more than 4 TiB");
 	if (memory && (uint64_t)memory < MEMORY_VM_MIN)
-		json_array_append_new(warnings, json_sprintf("Memory %lld is less than a virtual machine needs: it gets %llu MiB.",
-							     (long long)memory, MEMORY_VM_MIN >> 20));
+		json_array_append_new(
+			warnings, json_sprintf("Memory %lld is less than a virtual machine needs: it gets %llu MiB.",
+					       (long long)memory, MEMORY_VM_MIN >> 20));
 	if (nano && (quota > 0 || period > 0))
 		return err_set(e, ERR_INVALID, EINVAL, "Conflicting options: Nano CPUs and CPU %s cannot both be set",
 			       period > 0 ? "Period" : "Quota");
 	if (nano < 0 || nano > cpus * 1000000000LL)
 		return err_set(e, ERR_INVALID, EINVAL,
-			       "range of CPUs is from 0.01 to %d.00, as there are only %d CPUs available", (int)cpus, (int)cpus);
+			       "range of CPUs is from 0.01 to %d.00, as there are only %d CPUs available", (int)cpus,
+			       (int)cpus);
 	if (period && (period < 1000 || period > 1000000))
-		return err_set(e, ERR_INVALID, EINVAL, "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)");
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)");
 	if (quota > 0 && (quota < 1000 || quota > (1LL << 40)))
 		return err_set(e, ERR_INVALID, EINVAL, "CPU cfs quota can not be less than 1ms (i.e. 1000)");
 	if (member_int(host, "ShmSize") < 0)
@@ -641,21 +660,26 @@ static int check_resources(const json_t *host, json_t *warnings, struct err *e)
 static int check_policies(json_t *host, struct err *e)
 {
 	json_t *restart = json_object_get(host, "RestartPolicy"), *log = json_object_get(host, "LogConfig");
-	const json_t *name = json_get(restart, "Name"), *type = json_get(log, "Type"), *options = json_get(log, "Config");
+	const json_t *name = json_get(restart, "Name"), *type = json_get(log, "Type"),
+		     *options = json_get(log, "Config");
 	const char *policy = json_is_string(name) ? json_string_value(name) : "";
 	const char *driver = json_is_string(type) ? json_string_value(type) : "";
 	const json_t *size = json_get(options, "max-size");
 	uint64_t bytes;
 
 	if (*policy && !str_eq(policy, "no"))
-		return err_set(e, ERR_UNSUPPORTED, ENOTSUP, "RestartPolicy \"%.32s\" is not supported; only \"no\" is", policy);
+		return err_set(e, ERR_UNSUPPORTED, ENOTSUP, "RestartPolicy \"%.32s\" is not supported; only \"no\" is",
+			       policy);
 	if (*driver && !str_eq(driver, "json-file") && !str_eq(driver, "local"))
-		return err_set(e, ERR_UNSUPPORTED, ENOTSUP, "LogConfig: logging driver \"%.32s\" is not supported; use json-file", driver);
-	if (size && (!json_is_string(size) || str_size(json_string_value(size), 1ULL << 40, &bytes) < 0 || bytes < 4096))
+		return err_set(e, ERR_UNSUPPORTED, ENOTSUP,
+			       "LogConfig: logging driver \"%.32s\" is not supported; use json-file", driver);
+	if (size &&
+	    (!json_is_string(size) || str_size(json_string_value(size), 1ULL << 40, &bytes) < 0 || bytes < 4096))
 		return err_set(e, ERR_INVALID, EINVAL, "LogConfig: invalid max-size; it must be at least 4k");
 	json_object_set_new(host, "RestartPolicy", json_pack("{s:s, s:i}", "Name", "no", "MaximumRetryCount", 0));
-	json_object_set_new(host, "LogConfig", json_pack("{s:s, s:o}", "Type", *driver ? driver : "json-file", "Config",
-							 json_is_object(options) ? json_deep_copy(options) : json_object()));
+	json_object_set_new(host, "LogConfig",
+			    json_pack("{s:s, s:o}", "Type", *driver ? driver : "json-file", "Config",
+				      json_is_object(options) ? json_deep_copy(options) : json_object()));
 	return 0;
 }
 
@@ -667,12 +691,15 @@ static int check_ulimits(json_t *host, struct err *e)
 	json_array_foreach(json_object_get(host, "Ulimits"), i, u) {
 		const json_t *name = json_get(u, "Name"), *soft = json_get(u, "Soft"), *hard = json_get(u, "Hard");
 
-		if (!text_ok(name) || strspn(json_string_value(name), "abcdefghijklmnopqrstuvwxyz") != json_string_length(name) ||
-		    !json_string_length(name) || json_string_length(name) > 16 || !json_is_integer(soft) || (hard && !json_is_integer(hard))) {
+		if (!text_ok(name) ||
+		    strspn(json_string_value(name), "abcdefghijklmnopqrstuvwxyz") != json_string_length(name) ||
+		    !json_string_length(name) || json_string_length(name) > 16 || !json_is_integer(soft) ||
+		    (hard && !json_is_integer(hard))) {
 			json_decref(out);
 			return wrong_type(e, "Ulimits", "a list of {Name, Soft, Hard}");
 		}
-		json_array_append_new(out, json_pack("{s:O, s:O, s:O}", "Name", name, "Hard", hard ? hard : soft, "Soft", soft));
+		json_array_append_new(out, json_pack("{s:O, s:O, s:O}", "Name", name, "Hard", hard ? hard : soft,
+						     "Soft", soft));
 	}
 	return json_object_set_new(host, "Ulimits", out);
 }
@@ -690,21 +717,25 @@ static int check_mounts(json_t *host, struct err *e)
 		_cleanup_free_ char *text = NULL;
 
 		if (!json_is_string(type) || !str_eq(json_string_value(type), "tmpfs"))
-			return err_set(e, ERR_UNSUPPORTED, ENOTSUP, "Mounts: type \"%.32s\" is not supported; only tmpfs is",
+			return err_set(e, ERR_UNSUPPORTED, ENOTSUP,
+				       "Mounts: type \"%.32s\" is not supported; only tmpfs is",
 				       json_is_string(type) ? json_string_value(type) : "");
 		if (!text_ok(target) || *json_string_value(target) != '/')
-			return err_set(e, ERR_INVALID, EINVAL, "invalid mount config for type \"tmpfs\": Target must be an absolute path");
+			return err_set(e, ERR_INVALID, EINVAL,
+				       "invalid mount config for type \"tmpfs\": Target must be an absolute path");
 		if (!json_is_object(tmpfs)) {
 			json_object_set_new(host, "Tmpfs", json_object());
 			tmpfs = json_object_get(host, "Tmpfs");
 		}
-		text = json_is_integer(size) && json_integer_value(size) > 0 ? xasprintf("size=%lld", (long long)json_integer_value(size)) :
-									       xstrdup("");
+		text = json_is_integer(size) && json_integer_value(size) > 0
+			       ? xasprintf("size=%lld", (long long)json_integer_value(size))
+			       : xstrdup("");
 		json_object_set_new(tmpfs, json_string_value(target), json_string(text));
 	}
 	json_object_foreach(tmpfs, k, m)
 		if (*k != '/')
-			return err_set(e, ERR_INVALID, EINVAL, "invalid mount path: '%.128s' mount path must be absolute", k);
+			return err_set(e, ERR_INVALID, EINVAL,
+				       "invalid mount path: '%.128s' mount path must be absolute", k);
 	return 0;
 }
 
@@ -716,7 +747,8 @@ static int check_storage(const json_t *host, struct err *e)
 
 	json_object_foreach(json_object_get(host, "StorageOpt"), k, v) {
 		if (strcmp(k, "size") != 0)
-			return err_set(e, ERR_UNSUPPORTED, ENOTSUP, "StorageOpt \"%.32s\" is not supported; only size is", k);
+			return err_set(e, ERR_UNSUPPORTED, ENOTSUP,
+				       "StorageOpt \"%.32s\" is not supported; only size is", k);
 		if (str_size(json_string_value(v), 1ULL << 42, &size) < 0 || size < (64 << 20))
 			return err_set(e, ERR_INVALID, EINVAL, "StorageOpt: invalid size; it must be 64m to 4096g");
 	}
@@ -735,21 +767,24 @@ static int check_hosts(const json_t *host, struct err *e)
 		if (sep == s || !*sep || strpbrk(s, " \t\r\n"))
 			return err_set(e, ERR_INVALID, EINVAL, "bad format for add-host: \"%.128s\"", s);
 		if (str_eq(sep + 1, "host-gateway"))
-			return err_set(e, ERR_UNSUPPORTED, ENOTSUP, "ExtraHosts: host-gateway is not supported: the host is closed to containers");
+			return err_set(e, ERR_UNSUPPORTED, ENOTSUP,
+				       "ExtraHosts: host-gateway is not supported: the host is closed to containers");
 		if (!spec_ipv4(sep + 1, addr) && inet_pton(AF_INET6, sep + 1, addr6) != 1)
 			return err_set(e, ERR_INVALID, EINVAL, "invalid IP address in add-host: \"%.64s\"", sep + 1);
 	}
 	json_array_foreach(json_object_get(host, "Dns"), i, v) {
 		if (!spec_ipv4(json_string_value(v), addr))
-			return err_set(e, ERR_INVALID, EINVAL, "invalid Dns address: %.64s; only IPv4 addresses are supported",
+			return err_set(e, ERR_INVALID, EINVAL,
+				       "invalid Dns address: %.64s; only IPv4 addresses are supported",
 				       json_string_value(v));
 	}
 	return 0;
 }
 
-static const cap_value_t default_caps[] = { CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FSETID, CAP_FOWNER, CAP_MKNOD, CAP_NET_RAW,
-					    CAP_SETGID, CAP_SETUID, CAP_SETFCAP, CAP_SETPCAP, CAP_NET_BIND_SERVICE,
-					    CAP_SYS_CHROOT, CAP_KILL, CAP_AUDIT_WRITE };
+static const cap_value_t default_caps[] = { CAP_CHOWN,   CAP_DAC_OVERRIDE, CAP_FSETID,           CAP_FOWNER,
+					    CAP_MKNOD,   CAP_NET_RAW,      CAP_SETGID,           CAP_SETUID,
+					    CAP_SETFCAP, CAP_SETPCAP,      CAP_NET_BIND_SERVICE, CAP_SYS_CHROOT,
+					    CAP_KILL,    CAP_AUDIT_WRITE };
 
 /* One name to its mask; ALL is all of them. */
 static int cap_mask(const char *key, const char *name, uint64_t *ret, struct err *e)
@@ -807,7 +842,8 @@ int spec_caps(const json_t *host, uint64_t *ret, struct err *e)
 	return 0;
 }
 
-void spec_limits(const json_t *host, unsigned int host_cpus, uint32_t *ret_cpus, uint32_t *ret_quota, uint64_t *ret_memory)
+void spec_limits(const json_t *host, unsigned int host_cpus, uint32_t *ret_cpus, uint32_t *ret_quota,
+		 uint64_t *ret_memory)
 {
 	uint64_t memory = (uint64_t)member_int(host, "Memory"), nano = (uint64_t)member_int(host, "NanoCpus");
 	json_int_t quota = member_int(host, "CpuQuota"), period = member_int(host, "CpuPeriod");
@@ -852,14 +888,17 @@ static json_t *endpoint_ipam(const char *network, const json_t *config, struct e
 
 	if (is_nothing(ipam))
 		return json_null();
-	if (!json_is_object(ipam) || !is_nothing(json_get(ipam, "IPv6Address")) || !is_nothing(json_get(ipam, "LinkLocalIPs"))) {
-		err_set(e, ERR_UNSUPPORTED, ENOTSUP, "IPAMConfig of network %.64s: only IPv4Address is supported", network);
+	if (!json_is_object(ipam) || !is_nothing(json_get(ipam, "IPv6Address")) ||
+	    !is_nothing(json_get(ipam, "LinkLocalIPs"))) {
+		err_set(e, ERR_UNSUPPORTED, ENOTSUP, "IPAMConfig of network %.64s: only IPv4Address is supported",
+			network);
 		return NULL;
 	}
 	if (is_nothing(v4))
 		return json_object();
 	if (!json_is_string(v4) || !spec_ipv4(json_string_value(v4), addr)) {
-		err_set(e, ERR_INVALID, EINVAL, "invalid endpoint settings: invalid IPv4 address in IPAMConfig of network %.64s", network);
+		err_set(e, ERR_INVALID, EINVAL,
+			"invalid endpoint settings: invalid IPv4 address in IPAMConfig of network %.64s", network);
 		return NULL;
 	}
 	return json_pack("{s:O}", "IPv4Address", v4);
@@ -877,7 +916,8 @@ json_t *spec_endpoint(const char *network, const json_t *config, struct err *e)
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
 		if (!is_nothing(json_get(config, refused[i]))) {
-			err_set(e, ERR_UNSUPPORTED, ENOTSUP, "%s in EndpointsConfig of network %.64s is not supported; leave it out", refused[i],
+			err_set(e, ERR_UNSUPPORTED, ENOTSUP,
+				"%s in EndpointsConfig of network %.64s is not supported; leave it out", refused[i],
 				network);
 			return NULL;
 		}
@@ -935,7 +975,8 @@ static int take_networks(struct spec *s, const json_t *body, struct err *e)
 			continue;
 		if (str_eq(mode, "none") || str_eq(name, "none") || str_eq(name, "host"))
 			return err_set(e, ERR_INVALID, EINVAL,
-				       "conflicting options: cannot attach both user-defined and non-user-defined network-modes");
+				       "conflicting options: cannot attach both user-defined and non-user-defined "
+				       "network-modes");
 		if (add_network(s->networks, name, v, e) < 0)
 			return -EINVAL;
 	}
@@ -951,12 +992,13 @@ static int check_all(struct spec *s, struct err *e)
 	uint64_t caps;
 	int r;
 
-	if ((r = check_ports(s->config, e)) < 0 || (r = check_env(s->config, e)) < 0 || (r = check_names(s->config, e)) < 0 ||
-	    (r = check_config_rest(s->config, e)) < 0 || (r = check_modes(s->host_config, e)) < 0 ||
-	    (r = check_bindings(s->host_config, s->config, e)) < 0 || (r = check_security(s->host_config, e)) < 0 ||
-	    (r = check_resources(s->host_config, s->warnings, e)) < 0 || (r = check_policies(s->host_config, e)) < 0 ||
-	    (r = check_ulimits(s->host_config, e)) < 0 || (r = check_mounts(s->host_config, e)) < 0 ||
-	    (r = check_storage(s->host_config, e)) < 0 || (r = check_hosts(s->host_config, e)) < 0)
+	if ((r = check_ports(s->config, e)) < 0 || (r = check_env(s->config, e)) < 0 ||
+	    (r = check_names(s->config, e)) < 0 || (r = check_config_rest(s->config, e)) < 0 ||
+	    (r = check_modes(s->host_config, e)) < 0 || (r = check_bindings(s->host_config, s->config, e)) < 0 ||
+	    (r = check_security(s->host_config, e)) < 0 || (r = check_resources(s->host_config, s->warnings, e)) < 0 ||
+	    (r = check_policies(s->host_config, e)) < 0 || (r = check_ulimits(s->host_config, e)) < 0 ||
+	    (r = check_mounts(s->host_config, e)) < 0 || (r = check_storage(s->host_config, e)) < 0 ||
+	    (r = check_hosts(s->host_config, e)) < 0)
 		return r;
 	return spec_caps(s->host_config, &caps, e);
 }
@@ -1000,7 +1042,8 @@ static bool env_has(const json_t *env, const char *pair)
 	json_t *v;
 
 	json_array_foreach(env, i, v)
-		if (strncmp(json_string_value(v), pair, n) == 0 && (json_string_value(v)[n] == '=' || !json_string_value(v)[n]))
+		if (strncmp(json_string_value(v), pair, n) == 0 &&
+		    (json_string_value(v)[n] == '=' || !json_string_value(v)[n]))
 			return true;
 	return false;
 }
@@ -1057,7 +1100,8 @@ static int merge_command(json_t *config, const json_t *image, struct err *e)
 	entry = json_object_get(config, "Entrypoint");
 	if (json_array_size(entry) == 1 && !*json_string_value(json_array_get(entry, 0)))
 		json_object_set_new(config, "Entrypoint", json_null());
-	if (json_array_size(json_object_get(config, "Entrypoint")) + json_array_size(json_object_get(config, "Cmd")) == 0)
+	if (json_array_size(json_object_get(config, "Entrypoint")) + json_array_size(json_object_get(config, "Cmd")) ==
+	    0)
 		return err_set(e, ERR_INVALID, EINVAL, "no command specified");
 	return 0;
 }
@@ -1082,10 +1126,12 @@ int spec_merge_image(struct spec *s, const json_t *image, struct err *e)
 json_t *spec_exec(const json_t *body, struct err *e)
 {
 	static const struct field fields[] = {
-		{ "User", K_TEXT, R_USE, false },      { "Privileged", K_BOOL, R_USE, false },   { "Tty", K_BOOL, R_USE, false },
-		{ "ConsoleSize", K_INTS, R_USE, true }, { "AttachStdin", K_BOOL, R_USE, false },  { "AttachStderr", K_BOOL, R_USE, false },
-		{ "AttachStdout", K_BOOL, R_USE, false }, { "DetachKeys", K_TEXT, R_USE, false }, { "Env", K_LIST, R_USE, false },
-		{ "WorkingDir", K_TEXT, R_USE, false }, { "Cmd", K_WORDS, R_USE, false },
+		{ "User", K_TEXT, R_USE, false },         { "Privileged", K_BOOL, R_USE, false },
+		{ "Tty", K_BOOL, R_USE, false },          { "ConsoleSize", K_INTS, R_USE, true },
+		{ "AttachStdin", K_BOOL, R_USE, false },  { "AttachStderr", K_BOOL, R_USE, false },
+		{ "AttachStdout", K_BOOL, R_USE, false }, { "DetachKeys", K_TEXT, R_USE, false },
+		{ "Env", K_LIST, R_USE, false },          { "WorkingDir", K_TEXT, R_USE, false },
+		{ "Cmd", K_WORDS, R_USE, false },
 	};
 	json_t *x = take_fields(fields, ARRAY_SIZE(fields), body, e);
 	const char *dir = member_text(x, "WorkingDir");
@@ -1095,7 +1141,8 @@ json_t *spec_exec(const json_t *body, struct err *e)
 	if (json_array_size(json_object_get(x, "Cmd")) == 0)
 		err_set(e, ERR_INVALID, EINVAL, "No exec command specified");
 	else if (*dir && *dir != '/')
-		err_set(e, ERR_INVALID, EINVAL, "the working directory '%.256s' is invalid, it needs to be an absolute path", dir);
+		err_set(e, ERR_INVALID, EINVAL,
+			"the working directory '%.256s' is invalid, it needs to be an absolute path", dir);
 	else if (check_env(x, e) == 0)
 		return x;
 	json_decref(x);

@@ -92,8 +92,8 @@ static int open_layers(struct start *s, struct err *e)
 	if (r < 0)
 		return r;
 	if (strv_len(use.layer_paths) > GUEST_LAYERS_MAX)
-		r = err_set(e, ERR_INVALID, E2BIG, "image %.64s has %zu layers; at most %d can be mounted", use.id, strv_len(use.layer_paths),
-			    GUEST_LAYERS_MAX);
+		r = err_set(e, ERR_INVALID, E2BIG, "image %.64s has %zu layers; at most %d can be mounted", use.id,
+			    strv_len(use.layer_paths), GUEST_LAYERS_MAX);
 	for (size_t i = 0; r >= 0 && use.layer_paths && use.layer_paths[i]; i++) {
 		s->layers[i] = open(use.layer_paths[i], O_RDONLY | O_CLOEXEC);
 		if (s->layers[i] < 0)
@@ -165,10 +165,11 @@ static json_t *endpoint_json(const struct endpoint *ep, const char *name)
 {
 	_cleanup_free_ char *mac = mac_text(ep->mac), *gateway_mac = mac_text(ep->gateway_mac);
 
-	return json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:o, s:i, s:o, s:b, s:b}", "network", ep->network_id, "name", name, "id",
-			 (json_int_t)ep->id, "endpoint_id", ep->endpoint_id, "mac", mac, "gateway_mac", ep->has_gateway_mac ? gateway_mac : "",
-			 "addr", ipv4_text(ep->addr), "prefix", (int)ep->prefix, "gateway", ep->has_gateway ? ipv4_text(ep->gateway) : json_string(""),
-			 "internal", ep->internal, "egress", ep->egress);
+	return json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:o, s:i, s:o, s:b, s:b}", "network", ep->network_id, "name",
+			 name, "id", (json_int_t)ep->id, "endpoint_id", ep->endpoint_id, "mac", mac, "gateway_mac",
+			 ep->has_gateway_mac ? gateway_mac : "", "addr", ipv4_text(ep->addr), "prefix", (int)ep->prefix,
+			 "gateway", ep->has_gateway ? ipv4_text(ep->gateway) : json_string(""), "internal",
+			 ep->internal, "egress", ep->egress);
 }
 
 static void attached(void *arg, struct endpoint *ep, const struct err *e)
@@ -284,12 +285,15 @@ static void start_error(struct err *ret, const struct err *e, int code)
 {
 	const char *hint = "";
 
-	if (code == 127 && !strstr(e->text, "executable file not found") && !strstr(e->text, "no such file or directory"))
+	if (code == 127 && !strstr(e->text, "executable file not found") &&
+	    !strstr(e->text, "no such file or directory"))
 		hint = ": executable file not found in $PATH";
 	else if (code == 126 && !strstr(e->text, "permission denied"))
 		hint = ": permission denied";
 	err_set(ret, ERR_INVALID, e->code,
-		"failed to create task for container: failed to create shim task: OCI runtime create failed: %.300s%s: unknown", e->text, hint);
+		"failed to create task for container: failed to create shim task: OCI runtime create failed: %.300s%s: "
+		"unknown",
+		e->text, hint);
 }
 
 static void inspected(void *arg, const struct ipc_msg *m)
@@ -382,7 +386,8 @@ static int put_guest(struct tlv *t, const struct start *s, struct err *e)
 	tlv_bytes(t, MON_TAG_GUEST_CONFIG, config.data, config.len);
 	tlv_bytes(t, MON_TAG_PROCESS, process.data, process.len);
 	if (tlv_len(t) < 0)
-		return err_set(e, ERR_INVALID, E2BIG, "command, environment and configuration together are larger than 60 KiB; shorten them");
+		return err_set(e, ERR_INVALID, E2BIG,
+			       "command, environment and configuration together are larger than 60 KiB; shorten them");
 	return 0;
 }
 
@@ -392,7 +397,8 @@ static int open_share(const char *name, struct err *e)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
-		return err_set(e, ERR_UNAVAILABLE, errno, "the guest's %s is missing at '%s'; run `make guest` or install it", name, path);
+		return err_set(e, ERR_UNAVAILABLE, errno,
+			       "the guest's %s is missing at '%s'; run `make guest` or install it", name, path);
 	return fd;
 }
 
@@ -415,7 +421,13 @@ static int spawn_monitor(struct container *c, int dir, struct err *e)
 	_cleanup_free_ char *path = proc_program("bottle-monitor");
 	_cleanup_close_ int log = openat(dir, "monitor.log", O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
 	char name[] = "bottle-monitor", *argv[] = { name, c->id, NULL };
-	struct spawn s = { .path = path, .argv = argv, .n_fds = 1, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = log, .detach = true };
+	struct spawn s = { .path = path,
+			   .argv = argv,
+			   .n_fds = 1,
+			   .stdin_fd = -1,
+			   .stdout_fd = -1,
+			   .stderr_fd = log,
+			   .detach = true };
 	int pair[2];
 	pid_t pid;
 

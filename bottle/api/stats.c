@@ -26,7 +26,7 @@ struct sample {
 
 struct watcher {
 	struct engine *g;
-	struct request *r;   /* NULL: the client went */
+	struct request *r; /* NULL: the client went */
 	struct source *timer;
 	char id[ID_LEN + 1];
 	struct sample last;
@@ -63,29 +63,32 @@ static json_t *cpu_json(const struct sample *s)
 {
 	json_int_t user = STAT(s, CPU_USER_NS), kernel = STAT(s, CPU_SYSTEM_NS), cpus = STAT(s, CPU_COUNT);
 
-	return json_pack("{s:{s:I, s:I, s:I}, s:I, s:I, s:{s:i, s:i, s:i}}", "cpu_usage", "total_usage", user + kernel, "usage_in_kernelmode",
-			 kernel, "usage_in_usermode", user, "system_cpu_usage", (json_int_t)s->mono_ns * cpus, "online_cpus", cpus,
-			 "throttling_data", "periods", 0, "throttled_periods", 0, "throttled_time", 0);
+	return json_pack("{s:{s:I, s:I, s:I}, s:I, s:I, s:{s:i, s:i, s:i}}", "cpu_usage", "total_usage", user + kernel,
+			 "usage_in_kernelmode", kernel, "usage_in_usermode", user, "system_cpu_usage",
+			 (json_int_t)s->mono_ns * cpus, "online_cpus", cpus, "throttling_data", "periods", 0,
+			 "throttled_periods", 0, "throttled_time", 0);
 }
 
 static json_t *memory_json(const struct sample *s)
 {
-	return json_pack("{s:I, s:I, s:{s:I, s:I, s:I}}", "usage", STAT(s, MEM_USED) + STAT(s, MEM_CACHE), "limit", STAT(s, MEM_TOTAL), "stats",
-			 "inactive_file", STAT(s, MEM_CACHE), "file", STAT(s, MEM_CACHE), "anon", STAT(s, MEM_USED));
+	return json_pack("{s:I, s:I, s:{s:I, s:I, s:I}}", "usage", STAT(s, MEM_USED) + STAT(s, MEM_CACHE), "limit",
+			 STAT(s, MEM_TOTAL), "stats", "inactive_file", STAT(s, MEM_CACHE), "file", STAT(s, MEM_CACHE),
+			 "anon", STAT(s, MEM_USED));
 }
 
 static json_t *network_json(const struct sample *s)
 {
-	return json_pack("{s:{s:I, s:I, s:i, s:i, s:I, s:I, s:i, s:i}}", "eth0", "rx_bytes", STAT(s, RX_BYTES), "rx_packets", STAT(s, RX_PACKETS),
-			 "rx_errors", 0, "rx_dropped", 0, "tx_bytes", STAT(s, TX_BYTES), "tx_packets", STAT(s, TX_PACKETS), "tx_errors", 0,
-			 "tx_dropped", 0);
+	return json_pack("{s:{s:I, s:I, s:i, s:i, s:I, s:I, s:i, s:i}}", "eth0", "rx_bytes", STAT(s, RX_BYTES),
+			 "rx_packets", STAT(s, RX_PACKETS), "rx_errors", 0, "rx_dropped", 0, "tx_bytes",
+			 STAT(s, TX_BYTES), "tx_packets", STAT(s, TX_PACKETS), "tx_errors", 0, "tx_dropped", 0);
 }
 
 static json_t *disk_json(const struct sample *s)
 {
-	return json_pack("{s:[{s:i, s:i, s:s, s:I}, {s:i, s:i, s:s, s:I}], s:n, s:n, s:n, s:n, s:n, s:n, s:n}", "io_service_bytes_recursive", "major",
-			 254, "minor", 0, "op", "read", "value", STAT(s, READ_BYTES), "major", 254, "minor", 0, "op", "write", "value",
-			 STAT(s, WRITE_BYTES), "io_serviced_recursive", "io_queue_recursive", "io_service_time_recursive",
+	return json_pack("{s:[{s:i, s:i, s:s, s:I}, {s:i, s:i, s:s, s:I}], s:n, s:n, s:n, s:n, s:n, s:n, s:n}",
+			 "io_service_bytes_recursive", "major", 254, "minor", 0, "op", "read", "value",
+			 STAT(s, READ_BYTES), "major", 254, "minor", 0, "op", "write", "value", STAT(s, WRITE_BYTES),
+			 "io_serviced_recursive", "io_queue_recursive", "io_service_time_recursive",
 			 "io_wait_time_recursive", "io_merged_recursive", "io_time_recursive", "sectors_recursive");
 }
 
@@ -103,9 +106,10 @@ static json_t *stats_json(const struct container *c, const struct sample *now, c
 	bool nics = json_array_size(json_object_get(c->runtime, "endpoints")) > 0;
 	json_t *out;
 
-	out = json_pack("{s:s, s:s, s:o, s:o, s:{s:I}, s:o, s:i, s:{}, s:o, s:o, s:o}", "name", slash, "id", c->id, "read", time_of(now), "preread",
-			time_of(before), "pids_stats", "current", STAT(now, PIDS), "blkio_stats", disk_json(now), "num_procs", 0,
-			"storage_stats", "cpu_stats", cpu_json(now), "precpu_stats", cpu_json(before), "memory_stats", memory_json(now));
+	out = json_pack("{s:s, s:s, s:o, s:o, s:{s:I}, s:o, s:i, s:{}, s:o, s:o, s:o}", "name", slash, "id", c->id,
+			"read", time_of(now), "preread", time_of(before), "pids_stats", "current", STAT(now, PIDS),
+			"blkio_stats", disk_json(now), "num_procs", 0, "storage_stats", "cpu_stats", cpu_json(now),
+			"precpu_stats", cpu_json(before), "memory_stats", memory_json(now));
 	if (nics)
 		json_object_set_new(out, "networks", network_json(now));
 	return out;
@@ -301,8 +305,9 @@ static void top_answer(struct top *t)
 		if (t->code == 0)
 			reply_json(r, 200, table(buf_cstr(&out)));
 		else
-			reply_message(r, 500, "ps in the container ended with exit code %d (does the image have it?): %.200s", t->code,
-				      buf_cstr(&out));
+			reply_message(r, 500,
+				      "ps in the container ended with exit code %d (does the image have it?): %.200s",
+				      t->code, buf_cstr(&out));
 	}
 	top_free(t);
 }
