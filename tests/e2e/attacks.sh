@@ -324,8 +324,8 @@ fail_closed() {
 
 engine_works() { says demo-agent as_user docker ps -a; }
 wreck() {
-	owner sh -c 'umount -a -l; mount -o remount,rw /; mount -o remount,rw /proc/sys; echo 1 >/proc/sys/kernel/sysrq; rmmod virtio_balloon; insmod /nonexistent.ko;
-		nft flush ruleset; for m in vport0p1 vport0p2 vport1p1; do d=$(cat /sys/class/virtio-ports/$m/dev) && mknod /tmp/$m c ${d%:*} ${d#*:} && head -c 200000 /dev/urandom >/tmp/$m; done' >/dev/null 2>&1
+	owner sh -c 'mount -o remount,rw /; mount -o remount,rw /proc/sys; echo 1 >/proc/sys/kernel/sysrq; /tmp/att/busybox rmmod virtio_balloon; /tmp/att/busybox insmod /nonexistent.ko;
+		for m in vport0p1 vport0p2 vport1p1; do d=$(cat /sys/class/virtio-ports/$m/dev) && mknod /tmp/$m c ${d%:*} ${d#*:} && head -c 200000 /dev/urandom >/tmp/$m; done' >/dev/null 2>&1
 	nothing_left "guest root takes its machine apart"
 	owner sh -c "mount -t proc proc /mnt && echo 1 >/mnt/sys/kernel/sysrq; echo c >/mnt/sysrq-trigger" >/dev/null 2>&1 &
 	local crash=$!
