@@ -19,7 +19,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (!body)
 		return 0;
 	if (spec_parse(&s, body, &e) == 0) {
-		if (member_flag(s.host_config, "Privileged") || json_array_size(json_object_get(s.host_config, "Binds")))
+		if (member_flag(s.host_config, "Privileged") ||
+		    json_array_size(json_object_get(s.host_config, "Binds")))
 			abort();
 		spec_limits(s.host_config, 2, &cpus, &quota, &memory);
 		if (!cpus || cpus > 2 || memory < (128 << 20))

@@ -32,7 +32,9 @@ static int teardown(void **state)
 
 static void put(const char *name, uint64_t ns, int stream, bool partial, const char *text)
 {
-	struct log_record rec = { .time_ns = ns, .size = (uint32_t)strlen(text), .stream = (uint8_t)stream, .partial = partial };
+	struct log_record rec = {
+		.time_ns = ns, .size = (uint32_t)strlen(text), .stream = (uint8_t)stream, .partial = partial
+	};
 	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
 	assert_true(fd >= 0);

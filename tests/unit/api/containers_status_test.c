@@ -36,7 +36,8 @@ static void test_status(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		_cleanup_free_ char *text = status_text(cases[i].state, cases[i].code, now - cases[i].seconds * 1000000000, now);
+		_cleanup_free_ char *text =
+			status_text(cases[i].state, cases[i].code, now - cases[i].seconds * 1000000000, now);
 
 		assert_string_equal(text, cases[i].text);
 	}

@@ -11,31 +11,39 @@
 
 static const struct body_case {
 	const char *body;
-	enum err_class cls;  /* with says */
-	const char *says;    /* NULL: taken */
+	enum err_class cls; /* with says */
+	const char *says;   /* NULL: taken */
 } bodies[] = {
 	{ "{\"Image\":\"a\"}", 0, NULL },
 	{ "{\"image\":\"a\",\"cmd\":\"ls\",\"hostconfig\":null}", 0, NULL },
-	{ "{\"Image\":\"a\",\"HostConfig\":{\"Binds\":null,\"Privileged\":false,\"Devices\":[],\"CgroupParent\":\"x\",\"OomScoreAdj\":5}}", 0, NULL },
+	{ "{\"Image\":\"a\",\"HostConfig\":{\"Binds\":null,\"Privileged\":false,\"Devices\":[],\"CgroupParent\":\"x\","
+	  "\"OomScoreAdj\":5}}",
+	  0, NULL },
 	{ "{\"Image\":\"a\",\"HostConfig\":{\"Privileged\":true}}", ERR_UNSUPPORTED, "Privileged" },
 	{ "{\"Image\":\"a\",\"HostConfig\":{\"Binds\":[\"/:/x\"]}}", ERR_UNSUPPORTED, "Binds" },
 	{ "{\"Image\":\"a\",\"HostConfig\":{\"binds\":[\"/:/x\"]}}", ERR_UNSUPPORTED, "Binds" },
-	{ "{\"Image\":\"a\",\"HostConfig\":{\"Mounts\":[{\"Type\":\"bind\",\"Source\":\"/\",\"Target\":\"/x\"}]}}", ERR_UNSUPPORTED, "Mounts" },
-	{ "{\"Image\":\"a\",\"HostConfig\":{\"Devices\":[{\"PathOnHost\":\"/dev/kvm\"}]}}", ERR_UNSUPPORTED, "Devices" },
+	{ "{\"Image\":\"a\",\"HostConfig\":{\"Mounts\":[{\"Type\":\"bind\",\"Source\":\"/\",\"Target\":\"/x\"}]}}",
+	  ERR_UNSUPPORTED, "Mounts" },
+	{ "{\"Image\":\"a\",\"HostConfig\":{\"Devices\":[{\"PathOnHost\":\"/dev/kvm\"}]}}", ERR_UNSUPPORTED,
+	  "Devices" },
 	{ "{\"Image\":\"a\",\"HostConfig\":{\"VolumesFrom\":[\"b\"]}}", ERR_UNSUPPORTED, "VolumesFrom" },
 	{ "{\"Image\":\"a\",\"HostConfig\":{\"Links\":[\"b\"]}}", ERR_UNSUPPORTED, "Links" },
 	{ "{\"Image\":\"a\",\"Volumes\":{\"/data\":{}}}", ERR_UNSUPPORTED, "Volumes" },
 	{ "{\"Image\":\"a\",\"HostConfig\":{\"PidMode\":\"host\"}}", ERR_UNSUPPORTED, "PidMode" },
 	{ "{\"Image\":\"a\",\"HostConfig\":{\"NetworkMode\":\"host\"}}", ERR_UNSUPPORTED, "NetworkMode" },
 	{ "{\"Image\":\"a\",\"HostConfig\":{\"NetworkMode\":\"container:x\"}}", ERR_UNSUPPORTED, "NetworkMode" },
-	{ "{\"Image\":\"a\",\"HostConfig\":{\"RestartPolicy\":{\"Name\":\"always\"}}}", ERR_UNSUPPORTED, "RestartPolicy" },
+	{ "{\"Image\":\"a\",\"HostConfig\":{\"RestartPolicy\":{\"Name\":\"always\"}}}", ERR_UNSUPPORTED,
+	  "RestartPolicy" },
 	{ "{\"Image\":\"a\",\"HostConfig\":{\"RestartPolicy\":{\"Name\":\"no\"}}}", 0, NULL },
 	{ "{\"Image\":\"a\",\"HostConfig\":{\"SecurityOpt\":[\"seccomp={}\"]}}", ERR_UNSUPPORTED, "SecurityOpt" },
 	{ "{\"Image\":\"a\",\"HostConfig\":{\"CapAdd\":[\"nothing\"]}}", ERR_INVALID, "unknown capability" },
 	{ "{\"Image\":\"a\",\"HostConfig\":{\"Memory\":1000}}", ERR_INVALID, "6MB" },
-	{ "{\"Image\":\"a\",\"HostConfig\":{\"NanoCpus\":1000000000,\"CpuQuota\":5000}}", ERR_INVALID, "Conflicting options" },
-	{ "{\"Image\":\"a\",\"HostConfig\":{\"PortBindings\":{\"80/tcp\":[{\"HostPort\":\"x\"}]}}}", ERR_INVALID, "invalid port" },
-	{ "{\"Image\":\"a\",\"HostConfig\":{\"PortBindings\":{\"80/tcp\":[{\"HostIp\":\"::1\"}]}}}", ERR_UNSUPPORTED, "IPv4" },
+	{ "{\"Image\":\"a\",\"HostConfig\":{\"NanoCpus\":1000000000,\"CpuQuota\":5000}}", ERR_INVALID,
+	  "Conflicting options" },
+	{ "{\"Image\":\"a\",\"HostConfig\":{\"PortBindings\":{\"80/tcp\":[{\"HostPort\":\"x\"}]}}}", ERR_INVALID,
+	  "invalid port" },
+	{ "{\"Image\":\"a\",\"HostConfig\":{\"PortBindings\":{\"80/tcp\":[{\"HostIp\":\"::1\"}]}}}", ERR_UNSUPPORTED,
+	  "IPv4" },
 	{ "{\"Image\":\"a\",\"HostConfig\":{\"PortBindings\":{\"99999\":[]}}}", ERR_INVALID, "invalid port" },
 	{ "{\"Image\":\"a\",\"HostConfig\":{\"Dns\":[\"example\"]}}", ERR_INVALID, "Dns" },
 	{ "{\"Image\":\"a\",\"HostConfig\":{\"ExtraHosts\":[\"a\"]}}", ERR_INVALID, "add-host" },
@@ -47,9 +55,14 @@ static const struct body_case {
 	{ "{\"Image\":\"a\",\"WorkingDir\":\"x\"}", ERR_INVALID, "absolute" },
 	{ "{\"Image\":\"a\",\"StopSignal\":\"NOPE\"}", ERR_INVALID, "signal" },
 	{ "{\"Image\":\"a\",\"Healthcheck\":{\"Test\":[\"CMD\",\"x\"]}}", ERR_UNSUPPORTED, "Healthcheck" },
-	{ "{\"Image\":\"a\",\"NetworkingConfig\":{\"EndpointsConfig\":{\"n\":{\"IPAMConfig\":{\"IPv4Address\":\"x\"}}}}}", ERR_INVALID, "IPv4" },
-	{ "{\"Image\":\"a\",\"NetworkingConfig\":{\"EndpointsConfig\":{\"n\":{\"MacAddress\":\"02:00:00:00:00:01\"}}}}", ERR_UNSUPPORTED, "MacAddress" },
-	{ "{\"Image\":\"a\",\"HostConfig\":{\"NetworkMode\":\"none\"},\"NetworkingConfig\":{\"EndpointsConfig\":{\"n\":{}}}}", ERR_INVALID, "conflicting" },
+	{ "{\"Image\":\"a\",\"NetworkingConfig\":{\"EndpointsConfig\":{\"n\":{\"IPAMConfig\":{\"IPv4Address\":\"x\"}}}}"
+	  "}",
+	  ERR_INVALID, "IPv4" },
+	{ "{\"Image\":\"a\",\"NetworkingConfig\":{\"EndpointsConfig\":{\"n\":{\"MacAddress\":\"02:00:00:00:00:01\"}}}}",
+	  ERR_UNSUPPORTED, "MacAddress" },
+	{ "{\"Image\":\"a\",\"HostConfig\":{\"NetworkMode\":\"none\"},\"NetworkingConfig\":{\"EndpointsConfig\":{\"n\":"
+	  "{}}}}",
+	  ERR_INVALID, "conflicting" },
 };
 
 static void test_bodies(void **state)
@@ -115,9 +128,12 @@ static void test_commands(void **state)
 
 static void test_merge(void **state)
 {
-	json_t *body = json_loads("{\"Env\":[\"A=1\"],\"Labels\":{\"k\":\"mine\"},\"ExposedPorts\":{\"81\":{}}}", 0, NULL);
-	json_t *image = json_loads("{\"Env\":[\"A=0\",\"B=2\"],\"Labels\":{\"k\":\"image\",\"l\":\"x\"},\"ExposedPorts\":{\"80/tcp\":{}},"
-				   "\"Cmd\":[\"c\"],\"User\":\"u\",\"WorkingDir\":\"/w\"}", 0, NULL);
+	json_t *body =
+		json_loads("{\"Env\":[\"A=1\"],\"Labels\":{\"k\":\"mine\"},\"ExposedPorts\":{\"81\":{}}}", 0, NULL);
+	json_t *image = json_loads(
+		"{\"Env\":[\"A=0\",\"B=2\"],\"Labels\":{\"k\":\"image\",\"l\":\"x\"},\"ExposedPorts\":{\"80/tcp\":{}},"
+		"\"Cmd\":[\"c\"],\"User\":\"u\",\"WorkingDir\":\"/w\"}",
+		0, NULL);
 	_cleanup_free_ char *env = NULL, *labels = NULL, *ports = NULL;
 	struct err e = { 0 };
 	struct spec s;
