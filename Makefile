@@ -125,10 +125,12 @@ lint: ## layers, headers, banned calls, format, shell scripts
 format: ## rewrite the C files in the house's format
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 
-install: programs guest ## into $(DESTDIR)$(PREFIX)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/bottle
+install: images ## into $(DESTDIR)$(PREFIX)
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin share/bottle share/man/man1 share/man/man8)
 	install -m 0755 $(addprefix $(O)/bin/,$(PROGRAMS)) $(DESTDIR)$(PREFIX)/bin/
 	cp -r $(O)/share/bottle/. $(DESTDIR)$(PREFIX)/share/bottle/
+	install -m 0644 bottle/cli/bottle.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 0644 bottle/api/bottled.8 bottle/monitor/bottle-monitor.8 netpolicy/netpolicyd.8 $(DESTDIR)$(PREFIX)/share/man/man8/
 
 list-unit:
 	@printf "%s\n" $(UNIT)
