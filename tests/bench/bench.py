@@ -250,6 +250,21 @@ def figure_vm_memory():
     quiet(as_user, "docker", "rm", "-f", *ids)
 
 
+def figure_boot():
+    """From QEMU's exec to the guest's first process saying hello, without the engine."""
+    sys.path.insert(0, "tests/lib")
+    os.environ["BUILD"] = BUILD
+    import guest
+    ours = []
+    for _ in range(5):
+        start = time.perf_counter()
+        g = guest.Guest()
+        g.hello()
+        ours.append((time.perf_counter() - start) * 1000)
+        g.close()
+    report("boot", "ms", ours)
+
+
 def figure_exec():
     ours, theirs = [], []
     quiet(as_user, "docker", "run", "-d", "--name", "bench-exec", "--network", "none", IMAGE, "sleep", "600")
@@ -286,7 +301,7 @@ def figure_up():
 
 
 FIGURES = {
-    "activate": figure_activate, "ping": figure_ping, "run": figure_run, "run-none": figure_run_none, "exec": figure_exec,
+    "activate": figure_activate, "ping": figure_ping, "boot": figure_boot, "run": figure_run, "run-none": figure_run_none, "exec": figure_exec,
     "vm-memory": figure_vm_memory, "up": figure_up,
 }
 
