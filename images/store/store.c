@@ -72,6 +72,14 @@ static sqlite3_stmt *query(struct store *s, struct err *e, const char *sql, cons
 	return q;
 }
 
+/* 1 with a row, 0 behind the last, or an error: what cannot be read is not the same as what is not there. */
+static int next_row(struct store *s, sqlite3_stmt *q, struct err *e)
+{
+	int r = sqlite3_step(q);
+
+	return r == SQLITE_ROW ? 1 : r == SQLITE_DONE ? 0 : db_error(s, e);
+}
+
 /* Runs a statement without rows, and frees it. */
 static int run(struct store *s, sqlite3_stmt *q, struct err *e)
 {
@@ -222,11 +230,11 @@ static int write_known(struct store *s, int fd, struct err *e)
 
 	if (!q)
 		return -EIO;
-	while ((r = sqlite3_step(q)) == SQLITE_ROW)
+	while ((r = next_row(s, q, e)) > 0)
 		buf_printf(&text, "%s\n", (const char *)sqlite3_column_text(q, 0));
 	sqlite3_finalize(q);
-	if (r != SQLITE_DONE)
-		return db_error(s, e);
+	if (r < 0)
+		return r;
 	r = file_write_at(fd, "known", 0600, buf_ptr(&text), buf_len(&text));
 	return r < 0 ? err_set(e, ERR_INTERNAL, -r, "prepare an image job: %s", strerror(-r)) : 0;
 }
@@ -405,9 +413,11 @@ static int find_id(struct store *s, const char *hex, char ret_id[ID_LEN + 1], st
 
 	if (!q)
 		return -EIO;
-	while ((r = sqlite3_step(q)) == SQLITE_ROW && n++ == 0)
+	while ((r = next_row(s, q, e)) > 0 && n++ == 0)
 		id_column(q, 0, ret_id);
 	sqlite3_finalize(q);
+	if (r < 0)
+		return r;
 	if (n > 1)
 		return err_set(e, ERR_INVALID, EINVAL, "multiple IDs found with provided prefix: %s", hex);
 	return n;
@@ -421,11 +431,11 @@ static int find_key(struct store *s, const char *key, char ret_id[ID_LEN + 1], s
 
 	if (!q)
 		return -EIO;
-	r = sqlite3_step(q);
-	if (r == SQLITE_ROW)
+	r = next_row(s, q, e);
+	if (r > 0)
 		id_column(q, 0, ret_id);
 	sqlite3_finalize(q);
-	return r == SQLITE_ROW ? 1 : 0;
+	return r;
 }
 
 static bool is_id_prefix(const char *text)
@@ -463,16 +473,17 @@ int store_resolve(struct store *s, const char *text, char ret_id[ID_LEN + 1], ch
 static int read_keys(struct store *s, struct store_image *i, struct err *e)
 {
 	sqlite3_stmt *q = query(s, e, "SELECT key, tagged FROM tags WHERE image = ? ORDER BY key", "t", i->id);
+	int r;
 
 	if (!q)
 		return -EIO;
-	while (sqlite3_step(q) == SQLITE_ROW) {
+	while ((r = next_row(s, q, e)) > 0) {
 		strv_push(&i->keys, (const char *)sqlite3_column_text(q, 0));
 		if (sqlite3_column_int64(q, 1) > i->tagged)
 			i->tagged = sqlite3_column_int64(q, 1);
 	}
 	sqlite3_finalize(q);
-	return 0;
+	return r;
 }
 
 int store_get(struct store *s, const char *id, struct store_image *ret, struct err *e)
@@ -483,9 +494,10 @@ int store_get(struct store *s, const char *id, struct store_image *ret, struct e
 
 	if (!q)
 		return -EIO;
-	if (sqlite3_step(q) != SQLITE_ROW) {
+	r = next_row(s, q, e);
+	if (r <= 0) {
 		sqlite3_finalize(q);
-		return not_found(e, id);
+		return r < 0 ? r : not_found(e, id);
 	}
 	id_column(q, 0, i.id);
 	i.config = text_column(q, 1);
@@ -503,25 +515,32 @@ int store_get(struct store *s, const char *id, struct store_image *ret, struct e
 int store_ids(struct store *s, char ***ret, struct err *e)
 {
 	sqlite3_stmt *q = query(s, e, "SELECT id FROM images ORDER BY created DESC, added DESC, id", "");
+	int r;
 
 	*ret = NULL;
 	if (!q)
 		return -EIO;
-	while (sqlite3_step(q) == SQLITE_ROW)
+	while ((r = next_row(s, q, e)) > 0)
 		strv_push(ret, (const char *)sqlite3_column_text(q, 0));
 	sqlite3_finalize(q);
-	return 0;
+	if (r < 0) {
+		strv_free(*ret);
+		*ret = NULL;
+	}
+	return r;
 }
 
 int store_count(struct store *s, int64_t *ret, struct err *e)
 {
 	sqlite3_stmt *q = query(s, e, "SELECT count(*) FROM images", "");
+	int r;
 
 	if (!q)
 		return -EIO;
-	*ret = sqlite3_step(q) == SQLITE_ROW ? sqlite3_column_int64(q, 0) : 0;
+	r = next_row(s, q, e);
+	*ret = r > 0 ? sqlite3_column_int64(q, 0) : 0;
 	sqlite3_finalize(q);
-	return 0;
+	return r < 0 ? r : 0;
 }
 
 int store_layers(struct store *s, const char *id, struct store_layer ret[STORE_LAYERS_MAX], size_t *ret_n,
@@ -533,10 +552,11 @@ int store_layers(struct store *s, const char *id, struct store_layer ret[STORE_L
 		      " WHERE i.image = ? ORDER BY i.position",
 		      "t", id);
 	size_t n = 0;
+	int r = 0;
 
 	if (!q)
 		return -EIO;
-	while (n < STORE_LAYERS_MAX && sqlite3_step(q) == SQLITE_ROW) {
+	while (n < STORE_LAYERS_MAX && (r = next_row(s, q, e)) > 0) {
 		struct store_layer *l = &ret[n++];
 
 		*l = (struct store_layer){ .known = true };
@@ -547,7 +567,7 @@ int store_layers(struct store *s, const char *id, struct store_layer ret[STORE_L
 	}
 	sqlite3_finalize(q);
 	*ret_n = n;
-	return 0;
+	return r < 0 ? r : 0;
 }
 
 char *store_layer_path(const char *diff_id)

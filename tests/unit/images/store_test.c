@@ -371,6 +371,36 @@ static void test_killed_at_any_instant(void **state)
 	assert_true(seen[0] && seen[1] && seen[2]);
 }
 
+static int stop(void *unused)
+{
+	(void)unused;
+	return 1;
+}
+
+/* A database that cannot be read is no database without images. */
+static void test_unreadable_is_not_absent(void **state)
+{
+	struct store_layer layers[STORE_LAYERS_MAX];
+	struct fixture *f = *state;
+	struct store_image image = { 0 };
+	char id[ID_LEN + 1], **ids = NULL;
+	struct err e = { 0 };
+	int64_t count;
+	size_t n;
+
+	must(add(f->s, ID_A, one_two, tag_x, &e), &e);
+	sqlite3_progress_handler(f->db, 1, stop, NULL); /* every read is interrupted */
+	assert_int_equal(store_resolve(f->s, "x", id, NULL, &e), -EIO);
+	assert_int_equal(store_resolve(f->s, ID_A, id, NULL, &e), -EIO);
+	assert_int_equal(store_get(f->s, ID_A, &image, &e), -EIO);
+	assert_int_equal(store_ids(f->s, &ids, &e), -EIO);
+	assert_null(ids);
+	assert_int_equal(store_count(f->s, &count, &e), -EIO);
+	assert_int_equal(store_layers(f->s, ID_A, layers, &n, &e), -EIO);
+	sqlite3_progress_handler(f->db, 0, NULL, NULL);
+	assert_int_equal(store_resolve(f->s, "x", id, NULL, &e), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -379,6 +409,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_remove_counts_references, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_adding_twice_is_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lying_job, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unreadable_is_not_absent, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_at_any_instant, setup, teardown),
 	};
 
