@@ -15,12 +15,18 @@
 
 void model_clear(struct model *m)
 {
-	while (!LIST_EMPTY(&m->publishes))
-		model_del_publish(LIST_FIRST(&m->publishes));
-	while (!LIST_EMPTY(&m->endpoints))
-		model_del_endpoint(LIST_FIRST(&m->endpoints));
-	while (!LIST_EMPTY(&m->networks))
-		model_del_network(LIST_FIRST(&m->networks));
+	for (struct publish *p = LIST_FIRST(&m->publishes), *next; p; p = next) {
+		next = LIST_NEXT(p, link);
+		model_del_publish(p);
+	}
+	for (struct endpoint *ep = LIST_FIRST(&m->endpoints), *next; ep; ep = next) {
+		next = LIST_NEXT(ep, link);
+		model_del_endpoint(ep);
+	}
+	for (struct network *n = LIST_FIRST(&m->networks), *next; n; n = next) {
+		next = LIST_NEXT(n, link);
+		model_del_network(n);
+	}
 }
 
 struct network *model_network(const struct model *m, uid_t uid, uint64_t id)

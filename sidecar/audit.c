@@ -103,7 +103,7 @@ static json_t *text_value(const char *text)
 	char clean[AUDIT_TEXT_MAX + 1];
 	size_t n = 0;
 
-	for (; text[n] && n < AUDIT_TEXT_MAX; n++)
+	for (; n < AUDIT_TEXT_MAX && text[n]; n++)
 		clean[n] = text[n] >= 0x20 && text[n] < 0x7f ? text[n] : '?';
 	clean[n] = '\0';
 	return json_string(clean);

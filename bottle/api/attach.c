@@ -27,7 +27,9 @@ static int detach_key(const char *s, size_t n)
 int detach_keys_parse(const char *s, uint8_t ret[DETACH_KEYS_MAX], size_t *ret_n)
 {
 	*ret_n = 0;
-	while (s && *s) {
+	if (!s)
+		return 0;
+	while (*s) {
 		size_t n = strcspn(s + 1, ",") + 1; /* a comma can be a key itself */
 		int key = detach_key(s, n);
 

@@ -300,9 +300,8 @@ static void reopen(struct container *c)
 	execs_load(c);
 	if (container_running(c) || member_flag(c->runtime, "starting"))
 		find_monitor(c);
-	else if (c->state == STATE_REMOVING && container_delete(c, &e) < 0)
-		log_error("container %.12s could not be removed: %s", c->id, e.text);
-	else if (c->state == STATE_EXITED && member_flag(container_host_config(c), "AutoRemove") &&
+	else if ((c->state == STATE_REMOVING ||
+		  (c->state == STATE_EXITED && member_flag(container_host_config(c), "AutoRemove"))) &&
 		 container_delete(c, &e) < 0)
 		log_error("container %.12s could not be removed: %s", c->id, e.text);
 }
@@ -372,6 +371,8 @@ int containers_open(struct engine *g, struct err *e)
 /* The virtual machines go on; their monitors see the channel close. */
 void containers_close(struct engine *g)
 {
+	struct container *next;
+
 	if (!g->containers)
 		return;
 	g->containers->closing = true;
@@ -379,8 +380,10 @@ void containers_close(struct engine *g)
 		mon_free(c->mon);
 		c->mon = NULL;
 	}
-	while (g->containers->list)
-		container_free(g->containers->list);
+	for (struct container *c = g->containers->list; c; c = next) {
+		next = c->next;
+		container_free(c);
+	}
 	free(g->containers);
 	g->containers = NULL;
 }

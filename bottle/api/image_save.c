@@ -57,6 +57,7 @@ static void on_gone(struct request *r)
 /* ustar, a regular file of root's; a size beyond octal in base 256 (GNU). */
 static void send_head(struct request *r, const char *name, uint64_t size)
 {
+	static const char magic[] = { 'u', 's', 't', 'a', 'r', '\0', '0', '0' };
 	char h[TAR_BLOCK] = { 0 };
 	unsigned int sum = 0;
 
@@ -74,10 +75,7 @@ static void send_head(struct request *r, const char *name, uint64_t size)
 	snprintf(h + 136, 12, "%011o", 0);
 	memset(h + 148, ' ', 8);
 	h[156] = '0';
-	memcpy(h + 257,
-	       "ustar\0"
-	       "00",
-	       8);
+	memcpy(h + 257, magic, sizeof(magic));
 	for (int i = 0; i < TAR_BLOCK; i++)
 		sum += (unsigned char)h[i];
 	snprintf(h + 148, 8, "%06o", sum);
@@ -211,8 +209,9 @@ static int add_image(struct save *s, json_t *manifest, const char *name, struct 
 	size_t n;
 	int r = store_resolve(s->r->engine->store, name, id, &key, e);
 
-	if (r == 0)
-		r = store_layers(s->r->engine->store, id, layers, &n, e);
+	if (r < 0)
+		return r;
+	r = store_layers(s->r->engine->store, id, layers, &n, e);
 	if (r < 0)
 		return r;
 	config = xasprintf("%s.json", id);

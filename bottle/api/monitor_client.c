@@ -92,14 +92,11 @@ static void shut(struct mon *m)
 
 static void gone(struct mon *m)
 {
-	const struct mon_ops *ops = m->ops;
-
 	if (m->closed)
 		return;
 	shut(m);
-	m->ops = NULL;
 	if (!m->abandoned)
-		ops->gone(m->arg);
+		m->ops->gone(m->arg);
 }
 
 static bool answer(struct mon *m, const struct ipc_msg *msg)

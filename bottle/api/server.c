@@ -273,7 +273,7 @@ static int parse_json_body(struct exchange *x, struct err *e)
 	json_t *v;
 	int r;
 
-	while (i < n && memchr(" \t\r\n", text[i], 4))
+	while (i < n && (text[i] == ' ' || text[i] == '\t' || text[i] == '\r' || text[i] == '\n'))
 		i++;
 	if (i == n)
 		return 0;

@@ -6,6 +6,12 @@
 #include <stdarg.h>
 #include <string.h>
 
+#ifdef __clang_analyzer__
+#undef err_set
+#undef err_errno
+#undef err_wrap
+#endif
+
 static enum err_class class_of(int code)
 {
 	switch (code) {

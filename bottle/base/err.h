@@ -42,6 +42,19 @@ int err_set(struct err *e, enum err_class cls, int code, const char *fmt, ...) _
 int err_errno(struct err *e, const char *fmt, ...) _printf_(2, 3);
 int err_wrap(struct err *e, const char *fmt, ...) _printf_(2, 3);
 
+/* What the analyzer cannot see across files: a failure is a negative number. */
+#ifdef __clang_analyzer__
+static inline int err_negative(int r)
+{
+	if (r >= 0)
+		__builtin_unreachable();
+	return r;
+}
+#define err_set(...)   err_negative(err_set(__VA_ARGS__))
+#define err_errno(...) err_negative(err_errno(__VA_ARGS__))
+#define err_wrap(...)  err_negative(err_wrap(__VA_ARGS__))
+#endif
+
 /* Writes a copy of src into dst (either may be NULL) and returns -src->code. */
 int err_copy(struct err *dst, const struct err *src);
 

@@ -45,8 +45,7 @@ int bottle_find(const char *name, struct bottle *ret, struct err *e)
 		return r;
 	if (name && !json_array_size(b.containers) && !json_array_size(b.networks))
 		return err_set(e, ERR_NOTFOUND, ENOENT, "there is no bottle '%s'; 'bottle ls' lists them", name);
-	*ret = b;
-	b = (struct bottle){ 0 };
+	*ret = (struct bottle){ TAKE_PTR(b.containers), TAKE_PTR(b.networks) };
 	return 0;
 }
 

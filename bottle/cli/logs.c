@@ -33,7 +33,7 @@ static int write_piece(int stream, struct slice piece)
 		return fd_write_all(fd, piece.p, piece.n);
 	safe = xmalloc(piece.n + 1);
 	for (size_t i = 0; i < piece.n; i++) {
-		unsigned char c = (unsigned char)piece.p[i];
+		unsigned char c = (unsigned char)piece.p[i]; /* NOLINT(clang-analyzer-core.NullDereference): n > 0 */
 
 		safe[i] = (c < ' ' && !strchr("\n\r\t", c)) || c == 127 ? '?' : (char)c;
 	}

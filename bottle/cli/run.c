@@ -105,15 +105,13 @@ static int run(struct run *r)
 
 	if (up_prepare(&r->up, &e) < 0)
 		return start_failure(&e);
-	if (open_streams(r, &e) < 0) {
-		code = start_failure(&e);
-	} else if (up_start(&r->up, &e) < 0) {
-		code = start_failure(&e);
-	} else {
+	code = open_streams(r, &e);
+	if (code >= 0)
+		code = up_start(&r->up, &e);
+	if (code >= 0)
 		code = attached(r, &e);
-		if (code < 0)
-			code = start_failure(&e);
-	}
+	if (code < 0)
+		code = start_failure(&e);
 	return take_down(r, code);
 }
 

@@ -102,10 +102,8 @@ static int next_line(const char **at, const char *end, struct slice *ret, struct
 
 static int parse_version(struct slice s, int *ret_minor, struct err *e)
 {
-	if (!slice_eq(s, "HTTP/1.1") && !slice_eq(s, "HTTP/1.0"))
-		return bad(e, "a version other than HTTP/1.0 and HTTP/1.1");
-	*ret_minor = s.p[7] - '0';
-	return 0;
+	*ret_minor = slice_eq(s, "HTTP/1.1");
+	return *ret_minor || slice_eq(s, "HTTP/1.0") ? 0 : bad(e, "a version other than HTTP/1.0 and HTTP/1.1");
 }
 
 static int parse_request_line(struct slice line, struct http_head *h, struct err *e)

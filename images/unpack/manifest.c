@@ -70,15 +70,16 @@ json_t *member_json(struct members *m, struct member *f, struct err *e)
 	return j;
 }
 
-static int find(struct members *m, const char *name, struct member **ret, struct err *e)
+/* These three give NULL with e. */
+static struct member *find(struct members *m, const char *name, struct err *e)
 {
+	struct member *f = members_find(m, name);
 	char text[QUOTE_MAX];
 
-	*ret = members_find(m, name);
-	if (!*ret)
-		return err_set(e, ERR_INVALID, ENOENT, "the archive has no '%s', which its manifest names",
-			       quote(text, sizeof(text), name));
-	return 0;
+	if (!f)
+		err_set(e, ERR_INVALID, ENOENT, "the archive has no '%s', which its manifest names",
+			quote(text, sizeof(text), name));
+	return f;
 }
 
 /* A name that is a digest binds the content: "blobs/sha256/HEX", "HEX.json". */
@@ -98,15 +99,23 @@ static int check_name(const struct member *f, const char *name, struct err *e)
 	return 0;
 }
 
-static int find_checked(struct members *m, const json_t *name, struct member **ret, struct err *e)
+static struct member *find_checked(struct members *m, const json_t *name, struct err *e)
 {
 	const char *text = json_string_value(name);
-	int r;
+	struct member *f;
 
-	if (!text)
-		return bad(e, "manifest.json: a name is missing");
-	r = find(m, text, ret, e);
-	return r < 0 ? r : check_name(*ret, text, e);
+	if (!text) {
+		bad(e, "manifest.json: a name is missing");
+		return NULL;
+	}
+	f = find(m, text, e);
+	return f && check_name(f, text, e) == 0 ? f : NULL;
+}
+
+static int set_member(struct member **ret, struct member *f)
+{
+	*ret = f;
+	return f ? 0 : -EINVAL;
 }
 
 static int too_many_layers(size_t n, struct err *e)
@@ -150,12 +159,12 @@ static int take_docker_image(struct plan *p, struct members *m, const json_t *it
 	if (r == 0 && json_array_size(layers) > UNPACK_LAYERS_MAX)
 		r = too_many_layers(json_array_size(layers), e);
 	if (r == 0)
-		r = find_checked(m, json_object_get(item, "Config"), &image->config, e);
+		r = set_member(&image->config, find_checked(m, json_object_get(item, "Config"), e));
 	if (r == 0)
 		r = take_refs(image, json_object_get(item, "RepoTags"), e);
 	json_array_foreach(layers, i, name)
 		if (r == 0) {
-			r = find_checked(m, name, &image->layers[i], e);
+			r = set_member(&image->layers[i], find_checked(m, name, e));
 			image->n_layers++;
 		}
 	return r;
@@ -179,28 +188,31 @@ static int read_docker(struct plan *p, struct members *m, struct member *f, stru
 }
 
 /* The member that an OCI descriptor speaks of, its digest and size checked. */
-static int find_descriptor(struct members *m, const json_t *d, struct member **ret, struct err *e)
+static struct member *find_descriptor(struct members *m, const json_t *d, struct err *e)
 {
 	const char *digest = json_string_value(json_object_get(d, "digest"));
 	const json_t *size = json_object_get(d, "size");
 	_cleanup_free_ char *name = NULL;
-	int r;
+	struct member *f;
 
 	if (!digest || !str_prefix(digest, DIGEST_PREFIX) || strlen(digest) != 7 + SHA256_HEX ||
-	    !str_is_hex(digest + 7, SHA256_HEX))
-		return bad(e, "a descriptor has no sha256 digest");
+	    !str_is_hex(digest + 7, SHA256_HEX)) {
+		bad(e, "a descriptor has no sha256 digest");
+		return NULL;
+	}
 	name = xasprintf("blobs/sha256/%s", digest + 7);
-	r = find(m, name, ret, e);
-	if (r < 0)
-		return r;
-	if (strcmp((*ret)->hex, digest + 7) != 0)
-		return err_set(e, ERR_INVALID, EBADMSG, "blob '%s': its content has the digest sha256:%s", digest,
-			       (*ret)->hex);
-	if (!json_is_integer(size) || json_integer_value(size) < 0 ||
-	    (uint64_t)json_integer_value(size) != (*ret)->size)
-		return err_set(e, ERR_INVALID, EBADMSG, "blob '%s': it has %llu bytes, not what its descriptor says",
-			       digest, (unsigned long long)(*ret)->size);
-	return 0;
+	f = find(m, name, e);
+	if (!f)
+		return NULL;
+	if (strcmp(f->hex, digest + 7) != 0)
+		err_set(e, ERR_INVALID, EBADMSG, "blob '%s': its content has the digest sha256:%s", digest, f->hex);
+	else if (!json_is_integer(size) || json_integer_value(size) < 0 ||
+		 (uint64_t)json_integer_value(size) != f->size)
+		err_set(e, ERR_INVALID, EBADMSG, "blob '%s': it has %llu bytes, not what its descriptor says", digest,
+			(unsigned long long)f->size);
+	else
+		return f;
+	return NULL;
 }
 
 static int take_oci_image(struct plan *p, struct members *m, const json_t *manifest, const char *ref, struct err *e)
@@ -214,10 +226,10 @@ static int take_oci_image(struct plan *p, struct members *m, const json_t *manif
 	if (r == 0 && json_array_size(layers) > UNPACK_LAYERS_MAX)
 		r = too_many_layers(json_array_size(layers), e);
 	if (r == 0)
-		r = find_descriptor(m, json_object_get(manifest, "config"), &image->config, e);
+		r = set_member(&image->config, find_descriptor(m, json_object_get(manifest, "config"), e));
 	json_array_foreach(layers, i, d)
 		if (r == 0) {
-			r = find_descriptor(m, d, &image->layers[i], e);
+			r = set_member(&image->layers[i], find_descriptor(m, d, e));
 			image->n_layers++;
 		}
 	if (r == 0 && ref)
@@ -254,12 +266,12 @@ static int read_descriptor(struct plan *p, struct members *m, const json_t *d, c
 			   struct err *e)
 {
 	const char *own = descriptor_ref(d);
-	struct member *f;
+	struct member *f = find_descriptor(m, d, e);
 	json_t *j;
-	int r = find_descriptor(m, d, &f, e);
+	int r;
 
-	if (r < 0)
-		return r;
+	if (!f)
+		return -EINVAL;
 	j = member_json(m, f, e);
 	if (!j)
 		return -EINVAL;

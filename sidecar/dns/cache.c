@@ -35,8 +35,14 @@ static void drop(struct cache *c, struct name_entry *e)
 
 void cache_free(struct cache *c)
 {
-	while (c && !TAILQ_EMPTY(&c->used))
-		drop(c, TAILQ_FIRST(&c->used));
+	struct name_entry *next;
+
+	if (!c)
+		return;
+	for (struct name_entry *e = TAILQ_FIRST(&c->used); e; e = next) {
+		next = TAILQ_NEXT(e, used);
+		drop(c, e);
+	}
 	free(c);
 }
 

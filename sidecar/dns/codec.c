@@ -57,7 +57,7 @@ static char name_char(uint8_t c)
 /* Reads a name at *off and moves *off behind it. The root is "". */
 static int read_name(const uint8_t *p, size_t n, size_t *off, bool pointers, char ret[DNS_NAME_MAX + 1])
 {
-	size_t at = *off, floor = *off, len = 0;
+	size_t at = *off, floor = at, len = 0;
 	bool jumped = false;
 
 	for (;;) {

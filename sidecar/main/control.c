@@ -71,7 +71,7 @@ static void on_apply(struct client *c, struct ipc_msg *m)
 
 static json_int_t sum(_Atomic uint64_t *a, _Atomic uint64_t *b)
 {
-	return (json_int_t)(*a + *b);
+	return (json_int_t)*a + (json_int_t)*b;
 }
 
 static void on_status(struct client *c, struct ipc_msg *m)

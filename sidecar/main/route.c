@@ -199,7 +199,7 @@ static struct in_addr neighbour(const struct links *l)
 /* "Where would a packet from the agent to 198.51.100.1 go?" The one good answer is "here". */
 int route_check(const struct links *l, struct err *e)
 {
-	char space[8192] __attribute__((aligned(8)));
+	char space[8192] __attribute__((aligned(8))) = { 0 };
 	uint32_t iif = if_nametoindex(l->internal);
 	struct in_addr to, from = neighbour(l);
 	const struct rtmsg *answer;

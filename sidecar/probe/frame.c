@@ -115,10 +115,11 @@ size_t frame_syn(uint8_t out[FRAME_MAX], const struct segment *s, uint32_t targe
 
 size_t frame_echo(uint8_t out[FRAME_MAX], const struct segment *s, uint32_t target)
 {
+	static const uint8_t payload[] = { 'b', 'o', 't', 't', 'l', 'e' };
 	uint8_t *p = ipv4(out, s, s->self, target, P_ICMP, 16);
 
 	p[0] = 8;
-	memcpy(p + 8, "bottle", 6);
+	memcpy(p + 8, payload, sizeof(payload));
 	put_sum(p + 2, sum_of(0, p, 16));
 	return ETH_HEAD + IP_HEAD + 16;
 }
