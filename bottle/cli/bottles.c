@@ -45,7 +45,8 @@ int bottle_find(const char *name, struct bottle *ret, struct err *e)
 		return r;
 	if (name && !json_array_size(b.containers) && !json_array_size(b.networks))
 		return err_set(e, ERR_NOTFOUND, ENOENT, "there is no bottle '%s'; 'bottle ls' lists them", name);
-	*ret = (struct bottle){ TAKE_PTR(b.containers), TAKE_PTR(b.networks) };
+	ret->containers = TAKE_PTR(b.containers);
+	ret->networks = TAKE_PTR(b.networks);
 	return 0;
 }
 
