@@ -145,6 +145,17 @@ int link_neigh(struct nl *rt, int ifindex, uint32_t addr, const uint8_t mac[MAC_
 	return nl_run(rt, h, NULL, NULL);
 }
 
+int link_neigh_del(struct nl *rt, int ifindex, uint32_t addr)
+{
+	struct nlmsghdr *h = nl_start(rt, RTM_DELNEIGH, NLM_F_ACK);
+	struct ndmsg *nd = mnl_nlmsg_put_extra_header(h, sizeof(*nd));
+
+	nd->ndm_family = AF_INET;
+	nd->ndm_ifindex = ifindex;
+	mnl_attr_put_u32(h, NDA_DST, htonl(addr));
+	return nl_run(rt, h, NULL, NULL);
+}
+
 int link_addr(struct nl *rt, int ifindex, uint32_t addr, unsigned prefix)
 {
 	struct nlmsghdr *h = nl_start(rt, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK);

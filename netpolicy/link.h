@@ -38,6 +38,7 @@ int link_addr(struct nl *rt, int ifindex, uint32_t addr, unsigned prefix);
 /* via 0: on the link; ifindex 0: unreachable. */
 int link_route(struct nl *rt, int ifindex, uint32_t dst, unsigned prefix, uint32_t via);
 int link_neigh(struct nl *rt, int ifindex, uint32_t addr, const uint8_t mac[MAC_LEN]);
+int link_neigh_del(struct nl *rt, int ifindex, uint32_t addr);
 
 /* The link of a name, or 0. */
 int link_index(struct nl *rt, const char *name);

@@ -305,7 +305,12 @@ static int attach_bridged(struct state *s, const struct endpoint *ep, const uint
 	/* The fdb entry needs a port that is up; pins are in force by now. */
 	if (r == 0)
 		r = link_up(&s->ns_rt, ep->ifindex);
-	return r < 0 ? r : link_fdb(&s->ns_rt, ep->ifindex, mac);
+	if (r == 0)
+		r = link_fdb(&s->ns_rt, ep->ifindex, mac);
+	/* An address that passes to another guest must not be looked for at the former one's MAC. */
+	if (r == 0 && ep->net->kind == NET_KIND_BRIDGE)
+		r = link_neigh(&s->ns_rt, ep->net->ifindex, ep->addr, mac);
+	return r;
 }
 
 static int attach_routed(struct state *s, const struct endpoint *ep, const uint8_t mac[MAC_LEN])
@@ -380,6 +385,7 @@ static void cut(struct state *s, const struct ct_match *m)
 int state_del_endpoint(struct state *s, struct endpoint *ep, struct err *e)
 {
 	struct ct_match flows = { .guest = ep->addr };
+	int bridge = ep->net->kind == NET_KIND_BRIDGE ? ep->net->ifindex : 0;
 	bool reachable = ep->net->kind != NET_KIND_INTERNAL;
 	int ifindex = ep->gone ? 0 : ep->ifindex, r;
 	struct rs_host h = state_host(s);
@@ -398,6 +404,8 @@ int state_del_endpoint(struct state *s, struct endpoint *ep, struct err *e)
 	r = change(s, &elems, true, e);
 	if (reachable)
 		cut(s, &flows);
+	if (bridge)
+		link_neigh_del(&s->ns_rt, bridge, flows.guest); /* may never have been made */
 	/* Its descriptor, wherever it is, is dead from here on. */
 	if (ifindex)
 		link_del(&s->ns_rt, ifindex);

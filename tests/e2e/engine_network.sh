@@ -31,6 +31,7 @@ exits() {
 
 # The device of a container's default route.
 route_of() { d exec "$1" ip route | awk '/^default/ {print $5; exit}'; }
+mac() { d inspect -f "{{(index .NetworkSettings.Networks \"$2\").MacAddress}}" "$1"; }
 address() { d inspect -f "{{(index .NetworkSettings.Networks \"$2\").IPAddress}}" "$1"; }
 get() { d exec "$1" sh -c "printf 'GET $4 HTTP/1.0\r\n\r\n' | nc -w 5 $2 $3"; }
 links() { on_host nsenter --net=/run/bottle/netns ip -o link show | awk -F': ' '{print $2}'; }
@@ -121,6 +122,8 @@ check "… and on the internal one" says hi get second "$(address first inside)"
 check "… and what is outside" says "hello from" get second 203.0.113.10 80 /
 
 check "a published port answers" says hi as_user curl -s -m 5 http://127.0.0.20:9000/i
+check "its address is bound to its own MAC, whoever had it before" says "$(mac first plain) PERMANENT" \
+	on_host nsenter --net=/run/bottle/netns ip neigh show nud permanent to "$(address first plain)"
 check "a port that was picked answers" says hi as_user curl -s -m 5 "http://$(d port first 81)/i"
 check "… not another user" exits 7 as_other curl -s -m 5 http://127.0.0.20:9000/i
 check "a port that is taken is said" says "Bind for 127.0.0.20:9000 failed: port is already allocated" \
