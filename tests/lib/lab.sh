@@ -159,11 +159,11 @@ lab_owns() {
 	[ "$(readlink "/proc/$1/ns/net")" = "$lab_ns" ] || [ "$(readlink "/proc/$parent/ns/net")" = "$lab_ns" ]
 }
 
-# Processes of ours and of this lab, one "pid name" a line.
+# Processes of ours and of this lab, one "pid name" a line; of the lab's user, or of those named.
 lab_processes() {
 	local p exe lab_ns
 	lab_ns=$(readlink "/proc/$LAB_HOST/ns/net")
-	for p in $(pgrep -u "$LAB_USER"); do
+	for p in $(pgrep -u "${1:-$LAB_USER}"); do
 		exe=$(readlink "/proc/$p/exe") || continue
 		case ${exe##*/} in bottled | bottle-monitor | image-unpack | qemu-*) lab_owns "$p" && echo "$p ${exe##*/}" ;; esac
 	done
@@ -176,7 +176,7 @@ lab_ended() { ! kill -0 "$1"; }
 lab_down() {
 	local p
 	[ -n "${LAB:-}" ] || return 0
-	for p in $(lab_processes | cut -d' ' -f1); do kill -9 "$p" 2>/dev/null; done
+	for p in $(lab_processes "$LAB_USER,$LAB_OTHER" | cut -d' ' -f1); do kill -9 "$p" 2>/dev/null; done
 	for ((p = ${#lab_pids[@]} - 1; p >= 0; p--)); do
 		kill "${lab_pids[p]}" 2>/dev/null
 		lab_wait 5 lab_ended "${lab_pids[p]}" || kill -9 "${lab_pids[p]}" 2>/dev/null
