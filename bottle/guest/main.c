@@ -6,8 +6,8 @@
  *
  * Theory of operation
  *
- *	boot        modules for the port only, GUEST_HELLO. A template is parked here: no disk and no network driver is
- *	            loaded yet, nothing random has been drawn, nothing of a container is known.
+ *	boot        modules, GUEST_HELLO. A template is parked here: no disk and no NIC has its driver yet (devices.c),
+ *	            nothing random has been drawn, nothing of a container is known.
  *	HOST_CONFIG once: entropy, clock, drivers, root (mounts.c), network (net.c), sysctls. CONFIGURED or FAILED.
  *	HOST_START  process.c and, in the child, exec.c
  *	the end     the main process ends, HOST_SHUTDOWN, a frame that breaks a rule, or the host leaves: everything is
@@ -36,6 +36,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "guest/config.h"
+#include "guest/devices.h"
 #include "guest/modules.h"
 #include "guest/mounts.h"
 #include "guest/net.h"
@@ -161,18 +162,13 @@ static int set_sysctl(const char *setting, struct err *e)
 	return 0;
 }
 
-/* A template has none of these loaded, so that its clones' drivers meet their own devices first. */
 static int load_modules(const struct guest_config *c, struct err *e)
 {
-	static const char *const base[] = { "virtio_blk", "virtio_balloon", "squashfs", "overlay" };
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(base); i++)
-		r = module_load(base[i], e);
-	if (r == 0 && c->n_nics)
-		r = module_load("virtio_net", e);
 	for (char **m = c->modules; r == 0 && m && *m; m++)
 		r = module_load(*m, e);
+	devices_probe_others();
 	return r;
 }
 
@@ -341,6 +337,18 @@ static void say_hello(struct channel *c)
 	channel_send_tlv(c, GUEST_HELLO, 0, &t);
 }
 
+/* Every VM needs these. Disks and NICs stay without a driver, so that a clone's drivers meet its own devices first. */
+static void load_drivers(void)
+{
+	static const char *const list[] = { "virtio_blk", "virtio_net", "virtio_balloon", "squashfs", "overlay" };
+	struct err e = { 0 };
+
+	devices_hold();
+	for (size_t i = 0; i < ARRAY_SIZE(list); i++)
+		if (module_load(list[i], &e) < 0)
+			fatal("%s", e.text);
+}
+
 static void prepare(void)
 {
 	static const struct rlimit files = { GUEST_NOFILE, GUEST_NOFILE };
@@ -377,6 +385,7 @@ int main(void)
 	g.channel = channel_new(g.loop, open_port(), &ops, &g);
 	g.container = container_new(g.loop, g.channel, on_container_end, &g);
 	loop_signal(g.loop, SIGCHLD, on_sigchld, g.container);
+	load_drivers();
 	say_hello(g.channel);
 	return loop_run(g.loop);
 }

@@ -21,6 +21,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "guest/devices.h"
 
 #define RUN      "/run"
 #define SCRATCH  RUN "/scratch"
@@ -97,7 +98,7 @@ void mounts_limit_memory(void)
 }
 
 /* "/dev/vdX" of the disk whose serial is disk<index>. */
-static char *find_disk(uint32_t index)
+static char *known_disk(uint32_t index)
 {
 	char serial[32], *found = NULL;
 	DIR *dir = opendir("/sys/block");
@@ -116,6 +117,16 @@ static char *find_disk(uint32_t index)
 	}
 	if (dir)
 		closedir(dir);
+	return found;
+}
+
+static char *find_disk(uint32_t index)
+{
+	char *found;
+
+	do
+		found = known_disk(index);
+	while (!found && devices_probe_next(DEVICE_BLOCK));
 	return found;
 }
 

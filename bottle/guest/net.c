@@ -18,6 +18,7 @@
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "guest/devices.h"
 
 #define SYS_NET    "/sys/class/net"
 #define NET_NONE   0 /* no interface has this index */
@@ -139,7 +140,7 @@ static int add_neighbour(int fd, unsigned index, const struct config_neigh *neig
 	return ask(fd, &r);
 }
 
-static unsigned find_nic(uint32_t index)
+static unsigned known_nic(uint32_t index)
 {
 	DIR *dir = opendir(SYS_NET);
 	unsigned found = NET_NONE;
@@ -158,6 +159,16 @@ static unsigned find_nic(uint32_t index)
 	}
 	if (dir)
 		closedir(dir);
+	return found;
+}
+
+static unsigned find_nic(uint32_t index)
+{
+	unsigned found;
+
+	do
+		found = known_nic(index);
+	while (found == NET_NONE && devices_probe_next(DEVICE_NET));
 	return found;
 }
 
