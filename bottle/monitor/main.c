@@ -3,7 +3,8 @@
  * bottle-monitor: one process a VM, started detached by bottled with a socket
  * at fd 3 (proto/monitor.h). It reads MON_CREATE, starts the VM, gives up what
  * it does not need (jail.c) and serves until the container has ended. With
- * --probe it only tells what this machine can run.
+ * --probe it only tells what this machine can run; with --template it keeps the
+ * templates that VMs are cloned from (template.h).
  */
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -12,6 +13,7 @@
 #include "base/log.h"
 #include "base/opt.h"
 #include "monitor/probe.h"
+#include "monitor/template.h"
 #include "monitor/vm.h"
 
 #define BOTTLED_FD 3
@@ -46,15 +48,19 @@ static int serve(void)
 int main(int argc, char **argv)
 {
 	bool probe = false, verbose = false;
-	const char *cache = NULL;
+	const char *cache = NULL, *templates = NULL;
+	uint64_t cpus = 1, memory = 0;
 	const struct opt opts[] = {
 		{ 0, "probe", OPT_FLAG, &probe, NULL, "print what this machine can run, and exit" },
 		{ 0, "cache", OPT_STR, &cache, "PATH", "with --probe: keep the answer there until the next boot" },
+		{ 0, "template", OPT_STR, &templates, "DIR", "hand out the template kept there; make it when it is missing" },
+		{ 0, "cpus", OPT_U64, &cpus, "N", "with --template: its number of CPUs (1)" },
+		{ 0, "memory", OPT_U64, &memory, "BYTES", "with --template: its memory" },
 		{ 'v', "verbose", OPT_FLAG, &verbose, NULL, "log each change of state" },
 		{ 0 },
 	};
 	const struct opt_usage usage = {
-		.synopsis = "bottle-monitor [--probe [--cache PATH]]",
+		.synopsis = "bottle-monitor [--probe [--cache PATH] | --template DIR --memory BYTES [--cpus N]]",
 		.summary = "Runs one container's virtual machine; started by bottled.",
 		.opts = opts,
 	};
@@ -68,5 +74,7 @@ int main(int argc, char **argv)
 	if (r < 0)
 		fatal("%s", e.text);
 	log_init("bottle-monitor", verbose);
+	if (templates)
+		return template_main(templates, cpus, memory, BOTTLED_FD);
 	return probe ? print_probe(cache) : serve();
 }

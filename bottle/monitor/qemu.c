@@ -13,10 +13,11 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/proc.h"
+#include "base/str.h"
 #include "monitor/qemu.h"
 #include "monitor/qmp.h"
 
-#define KEPT_FD_SPACE (3 + 1 + GUEST_LAYERS_MAX + GUEST_NICS_MAX + 2)
+#define KEPT_FD_SPACE (3 + 1 + GUEST_LAYERS_MAX + GUEST_NICS_MAX + 2 + 2)
 
 struct vmm {
 	const struct vmm_events *ev;
@@ -25,21 +26,91 @@ struct vmm {
 	struct source *console, *errors, *child;
 	int console_fd, errors_fd;
 	pid_t pid;
-	bool pausing; /* what the command under way asks for */
+	int state_fd; /* its number in QEMU, or in save() here */
+	enum { DOING_NOTHING, DOING_SHARED, DOING_RESTORE, DOING_STOP, DOING_CONT, DOING_SAVE_SHARED, DOING_GETFD, DOING_SAVE } doing;
 };
+
+#define CAPABILITIES(more) "{\"capabilities\":[{\"capability\":\"x-ignore-shared\",\"state\":true}" more "]}"
+
+static void restore(struct vmm *v)
+{
+	struct err e = { 0 };
+
+	v->doing = DOING_SHARED;
+	if (qmp_command(v->qmp, "migrate-set-capabilities", CAPABILITIES(""), -1, &e) < 0)
+		v->ev->broken(v->arg, e.text);
+}
 
 static void on_qmp_ready(void *arg)
 {
 	struct vmm *v = arg;
 
-	v->ev->ready(v->arg);
+	if (v->state_fd >= 0)
+		restore(v);
+	else
+		v->ev->ready(v->arg);
+}
+
+/* The guest's RAM is the file already: only the devices' state is read. QEMU ends when it does not fit. */
+static void on_shared_set(struct vmm *v)
+{
+	struct err e = { 0 };
+	char args[64];
+
+	snprintf(args, sizeof(args), "{\"uri\":\"fd:%d\"}", v->state_fd);
+	v->doing = DOING_RESTORE;
+	if (qmp_command(v->qmp, "migrate-incoming", args, -1, &e) < 0)
+		v->ev->broken(v->arg, e.text);
+}
+
+static void save_step(struct vmm *v, int doing, const char *command, const char *args, int fd)
+{
+	struct err e = { 0 };
+
+	v->doing = doing;
+	if (qmp_command(v->qmp, command, args, fd, &e) < 0)
+		v->ev->saved(v->arg, e.text);
 }
 
 static void on_qmp_answer(void *arg, const char *error)
 {
 	struct vmm *v = arg;
 
-	v->ev->paused(v->arg, v->pausing, error);
+	switch (v->doing) {
+	case DOING_SHARED:
+	case DOING_RESTORE:
+		if (error)
+			v->ev->broken(v->arg, error);
+		else if (v->doing == DOING_SHARED)
+			on_shared_set(v);
+		else
+			v->ev->ready(v->arg);
+		break;
+	case DOING_SAVE_SHARED:
+	case DOING_GETFD:
+	case DOING_SAVE:
+		if (error)
+			v->ev->saved(v->arg, error);
+		else if (v->doing == DOING_SAVE_SHARED)
+			save_step(v, DOING_GETFD, "getfd", "{\"fdname\":\"state\"}", v->state_fd);
+		else if (v->doing == DOING_GETFD)
+			save_step(v, DOING_SAVE, "migrate", "{\"uri\":\"fd:state\"}", -1);
+		break; /* the rest is an event */
+	default:
+		v->ev->paused(v->arg, v->doing == DOING_STOP, error);
+	}
+}
+
+static void on_qmp_migration(void *arg, const char *status)
+{
+	struct vmm *v = arg;
+
+	if (v->doing != DOING_SAVE)
+		return;
+	if (str_eq(status, "completed"))
+		v->ev->saved(v->arg, NULL);
+	else if (str_eq(status, "failed"))
+		v->ev->saved(v->arg, "QEMU could not write its state");
 }
 
 static void on_qmp_broken(void *arg, const char *why)
@@ -49,7 +120,7 @@ static void on_qmp_broken(void *arg, const char *why)
 	v->ev->broken(v->arg, why);
 }
 
-static const struct qmp_events qmp_events = { on_qmp_ready, on_qmp_answer, on_qmp_broken };
+static const struct qmp_events qmp_events = { on_qmp_ready, on_qmp_answer, on_qmp_broken, on_qmp_migration };
 
 /* Passes on what is there; false at the end. */
 static bool read_console(struct vmm *v, int fd)
@@ -105,7 +176,8 @@ static int explain(int errors_fd, struct err *e)
 
 static pid_t spawn(const struct vmm_config *c, const int sockets[3], int errors_fd, struct err *e)
 {
-	struct qemu_jail jail = { .root = geteuid() == 0, .uid = geteuid(), .gid = getegid(), .kvm = c->kvm };
+	struct qemu_jail jail = { .root = geteuid() == 0, .uid = geteuid(), .gid = getegid(), .kvm = c->kvm,
+				  .kernel_fd = -1, .initrd_fd = -1, .fds = c->from != VMM_BOOT };
 	static const char *const env[] = { "LC_ALL=C", NULL };
 	_cleanup_strv_ char **argv = qemu_argv(c);
 	int fds[KEPT_FD_SPACE];
@@ -124,15 +196,22 @@ static pid_t spawn(const struct vmm_config *c, const int sockets[3], int errors_
 	};
 
 	memcpy(fds, sockets, 3 * sizeof(int));
-	fds[n++] = c->scratch_fd;
+	if (c->from != VMM_TEMPLATE)
+		fds[n++] = c->scratch_fd;
 	for (size_t i = 0; i < c->n_layers; i++)
 		fds[n++] = c->layer_fds[i];
 	for (size_t i = 0; i < c->n_taps; i++)
 		fds[n++] = c->tap_fds[i];
-	jail.kernel_fd = 3 + (int)n;
-	fds[n++] = c->kernel_fd;
-	jail.initrd_fd = 3 + (int)n;
-	fds[n++] = c->initrd_fd;
+	if (c->from != VMM_BOOT)
+		fds[n++] = c->ram_fd;
+	if (c->from == VMM_CLONE) {
+		fds[n++] = c->state_fd;
+	} else {
+		jail.kernel_fd = 3 + (int)n;
+		fds[n++] = c->kernel_fd;
+		jail.initrd_fd = 3 + (int)n;
+		fds[n++] = c->initrd_fd;
+	}
 	s.n_fds = n;
 	return proc_spawn(&s, e);
 }
@@ -175,6 +254,7 @@ static int start(struct loop *l, const struct vmm_config *c, const struct vmm_ev
 	v->ev = ev;
 	v->arg = arg;
 	v->pid = pid;
+	v->state_fd = c->from == VMM_CLONE ? qemu_fd_ram(c) + 1 : -1;
 	v->console_fd = ours[2];
 	v->errors_fd = errors[0];
 	v->qmp = qmp_new(l, ours[0], &qmp_events, v);
@@ -195,10 +275,20 @@ static pid_t pid_of(const struct vmm *v)
 
 static int pause_vm(struct vmm *v, bool stop, struct err *e)
 {
-	int r = qmp_command(v->qmp, stop ? "stop" : "cont", e);
+	int r = qmp_command(v->qmp, stop ? "stop" : "cont", NULL, -1, e);
 
 	if (r == 0)
-		v->pausing = stop;
+		v->doing = stop ? DOING_STOP : DOING_CONT;
+	return r;
+}
+
+/* The guest keeps running until QEMU has written its state, and stands still from then on. */
+static int save_vm(struct vmm *v, int state_fd, struct err *e)
+{
+	int r = qmp_command(v->qmp, "migrate-set-capabilities", CAPABILITIES(",{\"capability\":\"events\",\"state\":true}"), -1, e);
+
+	v->state_fd = state_fd;
+	v->doing = DOING_SAVE_SHARED;
 	return r;
 }
 
@@ -227,6 +317,7 @@ const struct vmm_ops vmm_qemu = {
 	.start = start,
 	.pid = pid_of,
 	.pause = pause_vm,
+	.save = save_vm,
 	.kill = kill_vm,
 	.free = free_vm,
 };

@@ -31,14 +31,8 @@ static void add(char ***v, const char *option, const char *fmt, ...)
 }
 
 /* pit, pic and rtc stay on (the default): without them a TCG guest has no working timer, or polls for a second. */
-static void add_machine(char ***v, const struct vmm_config *c)
+static void add_boot(char ***v, const struct vmm_config *c)
 {
-	add(v, "-M", "microvm,acpi=on,ioapic2=on,x-option-roms=off,memory-backend=ram");
-	add(v, "-accel", "%s", c->kvm ? "kvm" : "tcg,tb-size=256");
-	add(v, "-cpu", "%s", c->kvm ? "host" : "max");
-	add(v, "-smp", "%u", c->cpus);
-	add(v, "-m", "%lluk", (unsigned long long)(c->memory / 1024));
-	add(v, "-object", "memory-backend-memfd,id=ram,size=%lluk,share=on", (unsigned long long)(c->memory / 1024));
 	add(v, "-kernel", QEMU_KERNEL);
 	add(v, "-initrd", QEMU_INITRD);
 	if (c->kvm)
@@ -47,6 +41,35 @@ static void add_machine(char ***v, const struct vmm_config *c)
 		add(v, "-append", CMDLINE " tsc=reliable tsc_early_khz=%u", c->tsc_khz);
 	else
 		add(v, "-append", CMDLINE " tsc=reliable");
+}
+
+/*
+ * QEMU 7.2 opens a RAM file for writing even when it maps it privately, and only by a path: that of its own descriptor,
+ * whose seals then keep the template as it is.
+ */
+static void add_ram(char ***v, const struct vmm_config *c)
+{
+	unsigned long long kb = c->memory / 1024;
+
+	add(v, "-m", "%lluk", kb);
+	if (c->from == VMM_BOOT)
+		add(v, "-object", "memory-backend-memfd,id=ram,size=%lluk,share=on", kb);
+	else
+		add(v, "-object", "memory-backend-file,id=ram,size=%lluk,mem-path=" QEMU_FDS "/%d,share=%s", kb, qemu_fd_ram(c),
+		    c->from == VMM_TEMPLATE ? "on" : "off");
+}
+
+static void add_machine(char ***v, const struct vmm_config *c)
+{
+	add(v, "-M", "microvm,acpi=on,ioapic2=on,x-option-roms=off,memory-backend=ram");
+	add(v, "-accel", "%s", c->kvm ? "kvm" : "tcg,tb-size=256");
+	add(v, "-cpu", "%s", c->kvm ? "host" : "max");
+	add(v, "-smp", "%u", c->cpus);
+	add_ram(v, c);
+	if (c->from == VMM_CLONE)
+		add(v, "-incoming", "defer");
+	else
+		add_boot(v, c);
 }
 
 static void add_channels(char ***v)
@@ -61,6 +84,17 @@ static void add_channels(char ***v)
 	add(v, "-device", "virtserialport,chardev=channel,name=" GUEST_PORT);
 }
 
+static void add_device_disk(char ***v, unsigned int index)
+{
+	add(v, "-device", "virtio-blk-device,drive=disk%u,serial=" GUEST_DISK_SERIAL, index, index);
+}
+
+static void add_empty_disk(char ***v, unsigned int index)
+{
+	add(v, "-blockdev", "driver=null-co,node-name=disk%u,size=1048576,read-zeroes=on", index);
+	add_device_disk(v, index);
+}
+
 static void add_disk(char ***v, unsigned int index, int fd, bool read_only)
 {
 	add(v, "-add-fd", "fd=%d,set=%u", fd, index);
@@ -68,18 +102,52 @@ static void add_disk(char ***v, unsigned int index, int fd, bool read_only)
 	    "driver=raw,node-name=disk%u,read-only=%s,discard=unmap,file.driver=file,file.filename=/dev/fdset/"
 	    "%u,file.locking=off",
 	    index, read_only ? "on" : "off", index);
-	add(v, "-device", "virtio-blk-device,drive=disk%u,serial=" GUEST_DISK_SERIAL, index, index);
+	add_device_disk(v, index);
+}
+
+static void add_device_nic(char ***v, unsigned int index)
+{
+	add(v, "-device", "virtio-net-device,netdev=nic%u,mac=02:b0:77:00:00:%02x", index, index);
+}
+
+static void add_empty_nic(char ***v, unsigned int index)
+{
+	add(v, "-netdev", "hubport,id=nic%u,hubid=%u", index, index);
+	add_device_nic(v, index);
 }
 
 static void add_nic(char ***v, unsigned int index, int fd)
 {
 	add(v, "-netdev", "tap,id=nic%u,fd=%d,vhost=off", index, fd);
-	add(v, "-device", "virtio-net-device,netdev=nic%u,mac=02:b0:77:00:00:%02x", index, index);
+	add_device_nic(v, index);
+}
+
+int qemu_fd_ram(const struct vmm_config *c)
+{
+	return c->from == VMM_TEMPLATE ? QEMU_FD_SCRATCH : QEMU_FD_FIRST_LAYER + (int)(c->n_layers + c->n_taps);
+}
+
+static void add_devices(char ***v, const struct vmm_config *c)
+{
+	unsigned int disk = 0, nic = 0, tap = QEMU_FD_FIRST_LAYER + (unsigned int)c->n_layers;
+
+	if (c->from != VMM_TEMPLATE)
+		add_disk(v, disk++, QEMU_FD_SCRATCH, false);
+	for (; disk && disk <= c->n_layers; disk++)
+		add_disk(v, disk, QEMU_FD_SCRATCH + (int)disk, true);
+	for (; c->from != VMM_BOOT && disk < VMM_SLOT_DISKS; disk++)
+		add_empty_disk(v, disk);
+	for (; nic < c->n_taps; nic++)
+		add_nic(v, nic, (int)(tap + nic));
+	for (; c->from != VMM_BOOT && nic < VMM_SLOT_NICS; nic++)
+		add_empty_nic(v, nic);
+	/* A clone's pages are the template's file: QEMU would punch them out of that one, which is sealed. */
+	if (c->from == VMM_BOOT)
+		add(v, "-device", "virtio-balloon-device,free-page-reporting=on,deflate-on-oom=on");
 }
 
 char **qemu_argv(const struct vmm_config *c)
 {
-	int tap = QEMU_FD_FIRST_LAYER + (int)c->n_layers;
 	char **v = NULL;
 
 	strv_push(&v, QEMU_PATH);
@@ -91,11 +159,6 @@ char **qemu_argv(const struct vmm_config *c)
 	add(&v, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
 	add_machine(&v, c);
 	add_channels(&v);
-	add_disk(&v, 0, QEMU_FD_SCRATCH, false);
-	for (unsigned int i = 0; i < c->n_layers; i++)
-		add_disk(&v, i + 1, QEMU_FD_FIRST_LAYER + (int)i, true);
-	for (unsigned int i = 0; i < c->n_taps; i++)
-		add_nic(&v, i, tap + (int)i);
-	add(&v, "-device", "virtio-balloon-device,free-page-reporting=on,deflate-on-oom=on");
+	add_devices(&v, c);
 	return v;
 }

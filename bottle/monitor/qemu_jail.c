@@ -3,9 +3,10 @@
  * QEMU's jail, entered in the child between fork and exec. The child is born
  * in new mount, pid, network, ipc and uts namespaces (and a user namespace
  * unless the monitor is root); here it makes a root of /usr, the kernel and the
- * initramfs, all read-only, moves there, and gives up every id and capability.
- * After exec QEMU adds its own seccomp list. There is no /proc, /etc, /sys or
- * /dev in it (KVM: /dev/kvm alone). Each step must succeed.
+ * initramfs (a clone needs neither), all read-only, moves there, and gives up every id and capability.
+ * After exec QEMU adds its own seccomp list. There is no /etc, /sys or
+ * /dev in it (KVM: /dev/kvm alone), and of /proc at most the list of its own
+ * descriptors: RAM that is a sealed file is opened by that path. Each step must succeed.
  */
 #include "monitor/qemu.h"
 
@@ -142,10 +143,14 @@ static int make_root(const struct qemu_jail *j)
 {
 	static const char *const links[] = { "/lib", "/lib64" };
 	int usr = open("/usr", O_PATH | O_CLOEXEC), kvm = j->kvm ? open("/dev/kvm", O_PATH | O_CLOEXEC) : -1, host[2];
-	int kernel = reopen_here(j->kernel_fd), initrd = reopen_here(j->initrd_fd), r;
+	int kernel = -1, initrd = -1, fds = j->fds ? open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1, r;
 
-	if (kernel < 0 || initrd < 0)
-		return kernel < 0 ? kernel : initrd;
+	if (j->kernel_fd >= 0) {
+		kernel = reopen_here(j->kernel_fd);
+		initrd = reopen_here(j->initrd_fd);
+		if (kernel < 0 || initrd < 0)
+			return kernel < 0 ? kernel : initrd;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(links); i++)
 		host[i] = open(links[i], O_PATH | O_CLOEXEC);
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
@@ -157,10 +162,15 @@ static int make_root(const struct qemu_jail *j)
 	r = bind_at(usr, MOUNT_AT "/usr", false);
 	for (size_t i = 0; i < ARRAY_SIZE(links) && r == 0; i++)
 		r = copy_link(links[i], host[i]);
-	if (r == 0)
+	if (r == 0 && kernel >= 0)
 		r = bind_file(kernel, MOUNT_AT QEMU_KERNEL, false);
-	if (r == 0)
+	if (r == 0 && initrd >= 0)
 		r = bind_file(initrd, MOUNT_AT QEMU_INITRD, false);
+	if (r == 0 && j->fds) {
+		if (mkdir(MOUNT_AT QEMU_FDS, 0755) < 0)
+			return failed("make", QEMU_FDS);
+		r = bind_at(fds, MOUNT_AT QEMU_FDS, false);
+	}
 	if (r == 0 && j->kvm) {
 		if (mkdir(MOUNT_AT "/dev", 0755) < 0)
 			return failed("make", "/dev");
@@ -170,8 +180,9 @@ static int make_root(const struct qemu_jail *j)
 		cleanup_close(&host[i]);
 	cleanup_close(&usr);
 	cleanup_close(&kvm);
-	close(kernel);
-	close(initrd);
+	cleanup_close(&kernel);
+	cleanup_close(&initrd);
+	cleanup_close(&fds);
 	return r;
 }
 
@@ -229,8 +240,10 @@ int qemu_jail_enter(void *arg)
 		r = make_root(j);
 	if (r == 0)
 		r = change_root();
-	close(j->kernel_fd);
-	close(j->initrd_fd);
+	if (j->kernel_fd >= 0) {
+		close(j->kernel_fd);
+		close(j->initrd_fd);
+	}
 	if (r == 0)
 		r = drop_ids(j, kvm.st_gid);
 	return r < 0 ? r : tie_to_parent();

@@ -35,14 +35,28 @@ static int broken(struct qmp *q, const char *why)
 	return -EBADMSG;
 }
 
-static int send_line(struct qmp *q, const char *name)
+static int send_line(struct qmp *q, const char *name, const char *args, int fd)
 {
-	char line[128];
-	int n = snprintf(line, sizeof(line), "{\"execute\":\"%s\"}\n", name);
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	char line[512];
+	int n = snprintf(line, sizeof(line), "{\"execute\":\"%s\"%s%s}\n", name, args ? ",\"arguments\":" : "", args ? args : "");
+	struct iovec iov = { line, (size_t)n };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
 
+	if (n >= (int)sizeof(line))
+		return -EMSGSIZE;
 	if (q->fd < 0)
 		return 0;
-	return send(q->fd, line, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) == n ? 0 : -EIO;
+	if (fd >= 0) {
+		m.msg_control = control.space;
+		m.msg_controllen = sizeof(control.space);
+		control.head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+		memcpy(CMSG_DATA(&control.head), &fd, sizeof(int));
+	}
+	return sendmsg(q->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT) == n ? 0 : -EIO;
 }
 
 static int on_answer(struct qmp *q, const char *error)
@@ -65,15 +79,19 @@ static int on_answer(struct qmp *q, const char *error)
 
 static int on_message(struct qmp *q, json_t *m)
 {
-	const char *desc;
+	const char *desc, *name, *status;
 
-	if (json_object_get(m, "event"))
+	if (json_object_get(m, "event")) {
+		if (q->ev->migration && json_unpack(m, "{s:s,s:{s:s}}", "event", &name, "data", "status", &status) == 0 &&
+		    strcmp(name, "MIGRATION") == 0)
+			q->ev->migration(q->arg, status);
 		return 0; /* its end is seen by its exit; nothing else matters here */
+	}
 	if (json_object_get(m, "QMP")) {
 		if (q->state != QMP_GREETING)
 			return broken(q, "QEMU greeted twice");
 		q->state = QMP_NEGOTIATING;
-		return send_line(q, "qmp_capabilities") < 0 ? broken(q, "QEMU does not read its monitor") : 0;
+		return send_line(q, "qmp_capabilities", NULL, -1) < 0 ? broken(q, "QEMU does not read its monitor") : 0;
 	}
 	if (json_object_get(m, "return"))
 		return on_answer(q, NULL);
@@ -123,11 +141,11 @@ static void on_readable(struct source *s, uint32_t events, void *arg)
 		source_free(TAKE_PTR(q->source)); /* QEMU ends: its exit status tells the rest */
 }
 
-int qmp_command(struct qmp *q, const char *name, struct err *e)
+int qmp_command(struct qmp *q, const char *name, const char *args, int fd, struct err *e)
 {
 	if (q->state != QMP_IDLE)
 		return err_set(e, ERR_CONFLICT, EBUSY, "QEMU is busy with another request");
-	if (send_line(q, name) < 0)
+	if (send_line(q, name, args, fd) < 0)
 		return err_set(e, ERR_INTERNAL, EIO, "QEMU does not take requests");
 	q->state = QMP_BUSY;
 	return 0;

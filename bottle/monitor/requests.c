@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "monitor/jail.h"
 #include "monitor/probe.h"
+#include "monitor/template.h"
 #include "monitor/vm.h"
 
 #define MEMORY_MIN    (48ULL << 20)
@@ -25,7 +26,7 @@
 
 /* The fields of one request, in the message's own bytes but for the strings. */
 struct args {
-	struct tlv_field fields[MON_TAG_PORTS + 1];
+	struct tlv_field fields[MON_TAG_TEMPLATE + 1];
 	uint64_t present;
 	char exec_id[ID_LEN + 1], id[ID_LEN + 1];
 };
@@ -54,6 +55,7 @@ static const struct tag_rule {
 	{ MON_TAG_LOG_MAX, TAG_U64, SIZE_MAX },
 	{ MON_TAG_POKE, TAG_BYTES, POKE_MAX },
 	{ MON_TAG_PORTS, TAG_U32, VM_PORTS_MAX },
+	{ MON_TAG_TEMPLATE, TAG_U32, 1 },
 };
 
 static bool has(const struct args *a, uint16_t tag)
@@ -149,13 +151,13 @@ static int check_fd(int fd, int access, const char *what, struct err *e)
 static int take_disks(struct vm *vm, const struct args *a, struct ipc_msg *m, struct err *e)
 {
 	struct vmm_config *c = &vm->config;
-	size_t at = MON_FD_FIRST_LAYER;
+	size_t at = MON_FD_FIRST_LAYER, n_template = get_u32(a, MON_TAG_TEMPLATE, 0) ? 2 : 0;
 	int r;
 
 	c->n_layers = get_u32(a, MON_TAG_LAYERS, 0);
 	c->n_taps = get_u32(a, MON_TAG_NICS, 0);
 	vm->n_ports = get_u32(a, MON_TAG_PORTS, 0);
-	if (m->n_fds != at + c->n_layers + c->n_taps + vm->n_ports) {
+	if (m->n_fds != at + c->n_layers + c->n_taps + vm->n_ports + n_template) {
 		c->n_layers = c->n_taps = vm->n_ports = 0;
 		return err_set(e, ERR_INVALID, EINVAL, "the monitor got %zu descriptors", m->n_fds);
 	}
@@ -170,6 +172,15 @@ static int take_disks(struct vm *vm, const struct args *a, struct ipc_msg *m, st
 		c->tap_fds[i] = m->fds[at++];
 	for (size_t i = 0; i < vm->n_ports; i++)
 		vm->port_fds[i] = ipc_take_fd(m, at++);
+	if (n_template) {
+		c->from = VMM_CLONE;
+		c->ram_fd = m->fds[at++];
+		c->state_fd = m->fds[at];
+		if (c->n_layers >= VMM_SLOT_DISKS || c->n_taps > VMM_SLOT_NICS)
+			return err_set(e, ERR_INVALID, EINVAL, "the container has more disks or networks than a template");
+		if ((fcntl(c->ram_fd, F_GET_SEALS) & TEMPLATE_SEALS) != TEMPLATE_SEALS)
+			return err_set(e, ERR_INVALID, EINVAL, "the template's RAM is not sealed");
+	}
 	r = check_fd(c->scratch_fd, O_RDWR, "the scratch disk", e);
 	for (size_t i = 0; i < c->n_layers && r == 0; i++)
 		r = check_fd(c->layer_fds[i], O_RDONLY, "a layer", e);

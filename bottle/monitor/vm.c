@@ -69,7 +69,7 @@ static void do_nothing(struct vm *vm)
 
 static void arm_boot(struct vm *vm)
 {
-	source_timer(vm->deadline, VM_BOOT_TIMEOUT_MS);
+	source_timer(vm->deadline, vm->config.from == VMM_CLONE ? VM_CLONE_TIMEOUT_MS : VM_BOOT_TIMEOUT_MS);
 }
 
 static void write_status(struct vm *vm)
@@ -93,13 +93,20 @@ static void on_room(void *arg)
 
 static const struct channel_events channel_events = { on_frame, on_broken, on_room };
 
+static void tell_created(struct vm *vm)
+{
+	vm->created = true;
+	files_write_status(vm);
+	control_ok(vm->control, &vm->create_answer, NULL);
+}
+
+/* A clone is created when it is known to live: bottled boots a VM in its place otherwise. */
 static void open_channel(struct vm *vm)
 {
 	vm->channel = channel_new(vm->loop, TAKE_FD(vm->channel_fd), &channel_events, vm);
 	vm->streams.channel = vm->channel;
-	vm->created = true;
-	files_write_status(vm);
-	control_ok(vm->control, &vm->create_answer, NULL);
+	if (vm->config.from != VMM_CLONE)
+		tell_created(vm);
 }
 
 /* Fresh entropy and the clock go first: the guest credits its RNG before anything else. */
@@ -128,6 +135,8 @@ static void send_config(struct vm *vm)
 static void be_ready(struct vm *vm)
 {
 	source_timer(vm->deadline, UINT64_MAX);
+	if (!vm->created)
+		tell_created(vm);
 	if (vm->start_wanted)
 		vm_event(vm, VM_EV_START);
 }
@@ -493,9 +502,14 @@ static const struct streams_events streams_events = {
 
 /* ---- what the VMM says ---- */
 
+/* A clone's guest said its HELLO to whoever made the template. */
 static void on_vmm_ready(void *arg)
 {
-	vm_event(arg, VM_EV_VMM_READY);
+	struct vm *vm = arg;
+
+	vm_event(vm, VM_EV_VMM_READY);
+	if (vm->config.from == VMM_CLONE)
+		vm_event(vm, VM_EV_HELLO);
 }
 
 static void on_vmm_paused(void *arg, bool paused, const char *error)

@@ -13,6 +13,7 @@
 #include "proto/monitor.h"
 
 #define VM_BOOT_TIMEOUT_MS 60000 /* emulated, on a loaded machine */
+#define VM_CLONE_TIMEOUT_MS 20000 /* a clone has no boot; then bottled boots one */
 #define VM_POWEROFF_MS     10000 /* after its process's end, for the guest's sync and power-off */
 #define VM_KILL_GRACE_MS   5000  /* for SIGKILL inside the guest before the VM itself is ended */
 #define VM_STATS_MAX       64    /* unanswered MON_STATS */

@@ -72,6 +72,7 @@ enum mon_tag {
 	MON_TAG_LOG_MAX,      /* u64: bytes of a log file before it is rotated once */
 	MON_TAG_POKE, /* str: path of the Engine socket, connected to once when the container ends and no bottled listens */
 	MON_TAG_PORTS, /* u32: how many of the fds, behind the taps, are bound sockets that reserve published ports: kept open, never used */
+	MON_TAG_TEMPLATE, /* u32 1: the last two fds are a template's RAM and state: the VM is its clone */
 };
 
 /*
@@ -79,7 +80,11 @@ enum mon_tag {
  * (O_PATH; log and status live there), the runtime directory vm/ID32 (O_PATH;
  * control and pid), kernel, initramfs, scratch disk (read-write), the layers
  * (read-only, disk index 1…; scratch has index 0), the taps (NIC index 0…),
- * the sockets of MON_TAG_PORTS (the monitor holds them until it exits).
+ * the sockets of MON_TAG_PORTS (the monitor holds them until it exits), RAM and
+ * state of the template (the state's file offset is used: an open file of its own).
+ *
+ * bottle-monitor --template, also with one end as fd 3, sends one message: MON_OK
+ * with these last two, sealed, or MON_ERR with a text. Then it makes what is missing.
  */
 enum mon_fd { MON_FD_DATA, MON_FD_RUNTIME, MON_FD_KERNEL, MON_FD_INITRD, MON_FD_SCRATCH, MON_FD_FIRST_LAYER };
 

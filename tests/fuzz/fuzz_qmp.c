@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		__builtin_memcpy(piece, data + at, part);
 		if (qmp_feed(q, piece, part) < 0)
 			break;
-		qmp_command(q, "stop", NULL);
+		qmp_command(q, "stop", NULL, -1, NULL);
 	}
 	qmp_free(q);
 	return 0;

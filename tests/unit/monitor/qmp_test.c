@@ -65,7 +65,7 @@ static void messages(void **state)
 		for (const char *p = cases[i].input; *p; p++) {
 			qmp_feed(q, p, 1);
 			if (s.ready && !asked)
-				asked = qmp_command(q, "stop", NULL) == 0;
+				asked = qmp_command(q, "stop", NULL, -1, NULL) == 0;
 		}
 		if (memcmp(&s, &cases[i].want, sizeof(s)) != 0)
 			fail_msg("%s: ready %d answers %d errors %d broken %d", cases[i].what, s.ready, s.answers,
@@ -95,10 +95,10 @@ static void one_command_at_a_time(void **state)
 	struct err e = { 0 };
 
 	(void)state;
-	assert_int_equal(qmp_command(q, "stop", &e), -EBUSY);
+	assert_int_equal(qmp_command(q, "stop", NULL, -1, &e), -EBUSY);
 	qmp_feed(q, GREETING DONE, strlen(GREETING DONE));
-	assert_int_equal(qmp_command(q, "stop", &e), 0);
-	assert_int_equal(qmp_command(q, "cont", &e), -EBUSY);
+	assert_int_equal(qmp_command(q, "stop", NULL, -1, &e), 0);
+	assert_int_equal(qmp_command(q, "cont", NULL, -1, &e), -EBUSY);
 	qmp_free(q);
 }
 
