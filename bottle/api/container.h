@@ -154,6 +154,8 @@ void container_release(struct container *c);
 /* ---- start.c ---- */
 
 int container_start_begin(struct container *c, struct err *e);
+/* The monitor went away during a start: true when the start goes on, with a booted VM. */
+bool container_start_again(struct container *c);
 /* Clients that came before the monitor: handed over now. */
 void container_pass_attaches(struct container *c);
 
@@ -178,6 +180,28 @@ int guest_exec_write(struct tlv *t, const struct container *c, const json_t *exe
 int scratch_prepare(struct container *c, uint64_t size, void (*done)(void *arg, const struct err *e), void *arg,
 		    struct err *e);
 int scratch_open(struct container *c, struct err *e);
+
+/* ---- templates.c ---- */
+
+#define TEMPLATE_LAYERS 7 /* that a clone has room for, and networks; the monitor's VMM_SLOT_* */
+#define TEMPLATE_NICS   2
+
+/* A VM of this size, booted before: fds for MON_CREATE, borrowed (the state's is a new open file: to be closed). */
+struct template_use {
+	int ram_fd, state_fd;
+};
+typedef void (*template_fn)(void *arg, const struct template_use *use, const char *why_not);
+
+/*
+ * fn is called from the loop, or at once when the answer is known: use is NULL when a VM must be booted, and why_not says why. With fn
+ * NULL the template is only got ready. A template that is missing is made in the background by a process of its own.
+ */
+void template_get(struct engine *g, uint32_t cpus, uint64_t memory, template_fn fn, void *arg);
+/* It was of no use: from now on VMs boot, until bottled starts again. */
+void template_drop(struct engine *g, uint32_t cpus, uint64_t memory);
+/* A start that is given up: fn is not called. */
+void template_forget(struct engine *g, void *arg);
+void templates_close(struct engine *g);
 
 /* ---- ports.c ---- */
 

@@ -22,6 +22,7 @@
 
 struct containers;
 struct networks;
+struct templates;
 struct events;
 struct store; /* images/store/store.h */
 
@@ -37,6 +38,7 @@ struct engine {
 	struct store *store;
 	struct networks *networks;
 	struct containers *containers;
+	struct templates *templates;
 	unsigned int adopting; /* monitors found at the start that have not told their state yet */
 	unsigned int busy; /* work that must not be cut by the idle exit: engine_busy, engine_idle */
 	struct source *idle_timer;

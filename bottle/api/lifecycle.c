@@ -304,6 +304,8 @@ void container_monitor_event(struct container *c, const struct ipc_msg *m)
 void container_monitor_gone(struct container *c)
 {
 	c->mon = NULL;
+	if (c->start && container_start_again(c))
+		return;
 	if (!c->start && container_running(c))
 		container_lost(c);
 }

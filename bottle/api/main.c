@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "api/container.h"
 #include "api/engine.h"
 #include "api/images.h"
 #include "api/jail.h"
@@ -153,6 +154,7 @@ static int open_parts(struct engine *g, struct err *e)
 static void close_parts(struct engine *g)
 {
 	containers_close(g);
+	templates_close(g);
 	images_close(g);
 	networks_close(g);
 	events_close(g);

@@ -25,6 +25,7 @@ bottled_SRCS += bottle/api/create.c
 bottled_SRCS += bottle/api/start.c
 bottled_SRCS += bottle/api/guest_config.c
 bottled_SRCS += bottle/api/scratch.c
+bottled_SRCS += bottle/api/templates.c
 bottled_SRCS += bottle/api/ports.c
 bottled_SRCS += bottle/api/lifecycle.c
 bottled_SRCS += bottle/api/inspect.c

@@ -19,7 +19,7 @@
 #include "base/proc.h"
 
 #define GUEST_BODY_ROOM (48 * 1024)
-#define MON_FDS_MAX     (MON_FD_FIRST_LAYER + GUEST_LAYERS_MAX + GUEST_NICS_MAX + PORTS_MAX)
+#define MON_FDS_MAX     (MON_FD_FIRST_LAYER + GUEST_LAYERS_MAX + GUEST_NICS_MAX + PORTS_MAX + 2)
 
 static_assert(MON_FDS_MAX <= IPC_FDS_MAX, "all descriptors of a start fit into one message");
 
@@ -32,14 +32,19 @@ struct start {
 	struct port_bind ports[PORTS_MAX];
 	size_t n_ports, published;
 	void *network; /* iterator over Networks */
+	uint32_t cpus, quota;
+	uint64_t memory;
+	enum { FROM_BOOT, FROM_TEMPLATE, FROM_BOOT_AGAIN } from; /* AGAIN: the clone did not live; wait for its monitor's end */
 };
 
 static void next_network(struct start *s);
 static void next_publish(struct start *s);
 static void launch(struct start *s);
+static void launch_from(void *arg, const struct template_use *use, const char *why_not);
 
 static void start_free(struct start *s)
 {
+	template_forget(s->c->g, s);
 	for (size_t i = 0; i < s->n_layers; i++)
 		close(s->layers[i]);
 	for (size_t i = 0; i < s->n_taps; i++)
@@ -115,6 +120,13 @@ static void scratch_done(void *arg, const struct err *e)
 		next_network(s);
 }
 
+static void size_vm(struct start *s)
+{
+	long online = sysconf(_SC_NPROCESSORS_ONLN);
+
+	spec_limits(container_host_config(s->c), online > 0 ? (unsigned int)online : 1, &s->cpus, &s->quota, &s->memory);
+}
+
 int container_start_begin(struct container *c, struct err *e)
 {
 	struct start *s;
@@ -137,6 +149,8 @@ int container_start_begin(struct container *c, struct err *e)
 	c->start = s;
 	engine_busy(c->g);
 	s->network = json_object_iter(json_object_get(c->config, "Networks"));
+	size_vm(s);
+	template_get(c->g, s->cpus, s->memory, NULL, NULL);
 	r = open_layers(s, e);
 	if (r >= 0)
 		r = scratch_prepare(c, spec_scratch_size(container_host_config(c)), scratch_done, s, e);
@@ -336,6 +350,12 @@ static void created(void *arg, const struct ipc_msg *m)
 	int code;
 
 	if (mon_answer_err(m, &e, &code) < 0) {
+		if (s->from == FROM_TEMPLATE) {
+			log_warn("%.12s: its VM could not be cloned from the template, one is booted: %s", s->c->id, e.text);
+			template_drop(s->c->g, s->cpus, s->memory);
+			s->from = FROM_BOOT_AGAIN;
+			return;
+		}
 		fail(s, &e);
 		return;
 	}
@@ -347,15 +367,11 @@ static void put_settings(struct tlv *t, const struct start *s)
 {
 	const struct container *c = s->c;
 	const json_t *host = container_host_config(c);
-	long online = sysconf(_SC_NPROCESSORS_ONLN);
-	uint32_t cpus, quota;
-	uint64_t memory;
 
-	spec_limits(host, online > 0 ? (unsigned int)online : 1, &cpus, &quota, &memory);
 	tlv_str(t, MON_TAG_ID, c->id);
-	tlv_u32(t, MON_TAG_CPUS, cpus);
-	tlv_u32(t, MON_TAG_CPU_QUOTA, quota);
-	tlv_u64(t, MON_TAG_MEMORY, memory);
+	tlv_u32(t, MON_TAG_CPUS, s->cpus);
+	tlv_u32(t, MON_TAG_CPU_QUOTA, s->quota);
+	tlv_u64(t, MON_TAG_MEMORY, s->memory);
 	tlv_u32(t, MON_TAG_LAYERS, (uint32_t)s->n_layers);
 	tlv_u32(t, MON_TAG_NICS, (uint32_t)s->n_taps);
 	tlv_u32(t, MON_TAG_PORTS, (uint32_t)s->n_ports);
@@ -465,7 +481,7 @@ static int collect_fds(struct start *s, int *fds, struct err *e)
 	return fds[MON_FD_SCRATCH] < 0 ? fds[MON_FD_SCRATCH] : 0;
 }
 
-static void launch_with(struct start *s, int *fds, struct tlv *t, struct err *e)
+static void launch_with(struct start *s, int *fds, struct tlv *t, const struct template_use *use, struct err *e)
 {
 	size_t n = MON_FD_FIRST_LAYER;
 	int channel;
@@ -476,6 +492,11 @@ static void launch_with(struct start *s, int *fds, struct tlv *t, struct err *e)
 		fds[n++] = s->taps[i];
 	for (size_t i = 0; i < s->n_ports; i++)
 		fds[n++] = s->ports[i].fd;
+	if (use) {
+		tlv_u32(t, MON_TAG_TEMPLATE, 1);
+		fds[n++] = use->ram_fd;
+		fds[n++] = use->state_fd;
+	}
 	channel = spawn_monitor(s->c, fds[MON_FD_DATA], e);
 	if (channel < 0)
 		return;
@@ -485,18 +506,42 @@ static void launch_with(struct start *s, int *fds, struct tlv *t, struct err *e)
 
 static void launch(struct start *s)
 {
+	const char *many = s->n_layers > TEMPLATE_LAYERS ? "its image has more layers than a template has disks" :
+			   s->n_taps > TEMPLATE_NICS	 ? "it has more networks than a template" :
+							   NULL;
+
+	if (many)
+		launch_from(s, NULL, many);
+	else
+		template_get(s->c->g, s->cpus, s->memory, launch_from, s);
+}
+
+bool container_start_again(struct container *c)
+{
+	if (c->start->from != FROM_BOOT_AGAIN)
+		return false;
+	launch_from(c->start, NULL, NULL);
+	return true;
+}
+
+static void launch_from(void *arg, const struct template_use *use, const char *why_not)
+{
+	struct start *s = arg;
 	_cleanup_free_ char *space = xmalloc(IPC_BODY_MAX);
 	int fds[MON_FDS_MAX];
 	struct err e = { 0 };
 	struct tlv t;
 
+	if (why_not)
+		log_info("%.12s: its VM is booted, not cloned: %s", s->c->id, why_not);
+	s->from = use ? FROM_TEMPLATE : FROM_BOOT;
 	for (size_t i = 0; i < MON_FD_FIRST_LAYER; i++)
 		fds[i] = -1;
 	tlv_init(&t, space, IPC_BODY_MAX - 1024);
 	put_settings(&t, s);
 	container_save_quietly(s->c);
 	if (put_guest(&t, s, &e) >= 0 && collect_fds(s, fds, &e) >= 0)
-		launch_with(s, fds, &t, &e);
+		launch_with(s, fds, &t, use, &e);
 	for (size_t i = 0; i < MON_FD_FIRST_LAYER; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
