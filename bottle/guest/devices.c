@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Hands virtio devices to their drivers one by one; in bottle-init. While a
- * template is parked its drivers are loaded and hold no disk and no NIC; at
- * HOST_CONFIG a clone takes as many as it was given, and the rest of the
- * template's slots costs it nothing.
+ * Hands virtio devices to their drivers; in bottle-init. While a template is
+ * parked its disks have their driver already (a disk's contents come later, its
+ * size means nothing to us); a NIC has not, because what its driver agrees on
+ * with the host depends on the clone's network. A clone takes as many as it was
+ * given, and the rest of the template's slots costs it nothing.
  */
 #include "guest/devices.h"
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +19,9 @@
 
 #define BUS         "/sys/bus/virtio"
 #define DEVICES_MAX 64
+#define KIND_NET    1
+
+static unsigned nics[DEVICES_MAX], n_nics, next_nic;
 
 static void write_text(const char *path, const char *text)
 {
@@ -55,26 +58,21 @@ static void probe(unsigned number)
 	write_text(BUS "/drivers_probe", name);
 }
 
+/* QEMU fills a microvm's transports from the last to the first: its first device has the highest number. */
 void devices_hold(void)
 {
 	write_text(BUS "/drivers_autoprobe", "0");
+	for (unsigned i = DEVICES_MAX; i-- > 0;)
+		if (kind_of(i) == KIND_NET)
+			nics[n_nics++] = i;
 }
 
-/* QEMU fills a microvm's transports from the last to the first: its first device has the highest number. */
-bool devices_probe_next(unsigned kind)
+bool devices_probe_nic(void)
 {
-	static uint64_t tried;
-
-	for (unsigned i = DEVICES_MAX; i-- > 0;) {
-		if (tried >> i & 1 || kind_of(i) != kind)
-			continue;
-		tried |= 1ULL << i;
-		if (has_driver(i))
-			continue;
-		probe(i);
-		return true;
-	}
-	return false;
+	if (next_nic == n_nics)
+		return false;
+	probe(nics[next_nic++]);
+	return true;
 }
 
 void devices_probe_others(void)
@@ -82,7 +80,7 @@ void devices_probe_others(void)
 	for (unsigned i = 0; i < DEVICES_MAX; i++) {
 		unsigned kind = kind_of(i);
 
-		if (kind && kind != DEVICE_NET && kind != DEVICE_BLOCK && !has_driver(i))
+		if (kind && kind != KIND_NET && !has_driver(i))
 			probe(i);
 	}
 }

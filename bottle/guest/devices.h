@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which virtio devices get their drivers: a template's clone has slots that stay empty. */
+/* Which virtio devices have their drivers while the VM is parked, and which get them when it becomes a container. */
 #ifndef GUEST_DEVICES_H
 #define GUEST_DEVICES_H
 
 #include <stdbool.h>
 
-#define DEVICE_NET   1
-#define DEVICE_BLOCK 2
-
-/* From now on a new driver takes no device by itself. */
+/* From now on a new driver takes no device by itself. Notes the NICs that are there. */
 void devices_hold(void);
 
-/* Gives the next device of that kind (the order of the disks' and NICs' indexes) its driver. false: there is none left. */
-bool devices_probe_next(unsigned kind);
+/* Gives the next NIC (in the order of their indexes) its driver. false: there is none left. */
+bool devices_probe_nic(void);
 
-/* Every device that is neither a disk nor a NIC. */
+/* Every device that is no NIC, for drivers that were loaded since. */
 void devices_probe_others(void);
 
 #endif

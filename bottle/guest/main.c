@@ -6,8 +6,8 @@
  *
  * Theory of operation
  *
- *	boot        modules, GUEST_HELLO. A template is parked here: no disk and no NIC has its driver yet (devices.c),
- *	            nothing random has been drawn, nothing of a container is known.
+ *	boot        modules, GUEST_HELLO. A template is parked here: no disk has been read and no NIC has its driver yet
+ *	            (devices.c), nothing random has been drawn, nothing of a container is known.
  *	HOST_CONFIG once: entropy, clock, drivers, root (mounts.c), network (net.c), sysctls. CONFIGURED or FAILED.
  *	HOST_START  process.c and, in the child, exec.c
  *	the end     the main process ends, HOST_SHUTDOWN, a frame that breaks a rule, or the host leaves: everything is
@@ -48,6 +48,7 @@
 #define TERM_LOOK_MS  50
 #define KILL_WAIT_MS  2000 /* for the last output to be taken */
 #define FLUSH_WAIT_MS 1000
+#define DROP_MS       3000
 #define NS_PER_SECOND 1000000000ULL
 #define ENTROPY_BITS  8
 #define GUEST_NOFILE  1048576 /* what docker gives */
@@ -65,8 +66,8 @@ struct guest {
 
 static void power_off(struct guest *g)
 {
+	channel_flush(g->channel, FLUSH_WAIT_MS); /* the exit is known before the disk is synced */
 	mounts_stop();
-	channel_flush(g->channel, FLUSH_WAIT_MS);
 	reboot(RB_POWER_OFF);
 	fatal("power off: %s", strerror(errno)); /* a panic ends the VM too */
 }
@@ -168,7 +169,8 @@ static int load_modules(const struct guest_config *c, struct err *e)
 
 	for (char **m = c->modules; r == 0 && m && *m; m++)
 		r = module_load(*m, e);
-	devices_probe_others();
+	if (c->modules)
+		devices_probe_others();
 	return r;
 }
 
@@ -178,8 +180,7 @@ static int configure(const struct guest_config *c, struct err *e)
 
 	if ((r = add_entropy(&c->entropy, e)) < 0 || (r = set_clock(c->clock_ns, e)) < 0)
 		return r;
-	if ((r = set_sysctl("net.ipv6.conf.all.disable_ipv6=1", e)) < 0 ||
-	    (r = set_sysctl("net.ipv6.conf.default.disable_ipv6=1", e)) < 0 || (r = load_modules(c, e)) < 0)
+	if ((r = load_modules(c, e)) < 0)
 		return r;
 	if (c->hostname && sethostname(c->hostname, strlen(c->hostname)) < 0)
 		return err_errno(e, "set the host name '%s'", c->hostname);
@@ -190,9 +191,17 @@ static int configure(const struct guest_config *c, struct err *e)
 	for (char **s = c->sysctls; s && *s; s++)
 		if ((r = set_sysctl(*s, e)) < 0)
 			return r;
-	modules_drop();
 	mounts_limit_memory();
 	return 0;
+}
+
+/* Some memory back; not on the way to the first process. */
+static void on_drop(struct source *s, void *arg)
+{
+	(void)arg;
+	source_free(s);
+	modules_drop();
+	mounts_limit_memory();
 }
 
 static int on_config(struct guest *g, const struct frame *f)
@@ -210,6 +219,7 @@ static int on_config(struct guest *g, const struct frame *f)
 		r = configure(&c, &e);
 	config_done(&c);
 	g->phase = r < 0 ? PHASE_FAILED : PHASE_CONFIGURED;
+	loop_timer(g->loop, DROP_MS, on_drop, NULL);
 	tlv_init(&t, space, sizeof(space));
 	if (r < 0)
 		tlv_str(&t, GUEST_TAG_TEXT, e.text);
@@ -337,16 +347,21 @@ static void say_hello(struct channel *c)
 	channel_send_tlv(c, GUEST_HELLO, 0, &t);
 }
 
-/* Every VM needs these. Disks and NICs stay without a driver, so that a clone's drivers meet its own devices first. */
+/* What every VM needs, done here so that no clone has to. NULL: from there on devices wait for their driver (devices.c). */
 static void load_drivers(void)
 {
-	static const char *const list[] = { "virtio_blk", "virtio_net", "virtio_balloon", "squashfs", "overlay" };
+	static const char *const list[] = { "virtio_blk", "virtio_balloon", "squashfs", "overlay", NULL, "virtio_net" };
 	struct err e = { 0 };
 
-	devices_hold();
-	for (size_t i = 0; i < ARRAY_SIZE(list); i++)
-		if (module_load(list[i], &e) < 0)
+	for (size_t i = 0; i < ARRAY_SIZE(list); i++) {
+		if (!list[i])
+			devices_hold();
+		else if (module_load(list[i], &e) < 0)
 			fatal("%s", e.text);
+	}
+	mounts_find_disks();
+	if (set_sysctl("net.ipv6.conf.all.disable_ipv6=1", &e) < 0 || set_sysctl("net.ipv6.conf.default.disable_ipv6=1", &e) < 0)
+		fatal("%s", e.text);
 }
 
 static void prepare(void)

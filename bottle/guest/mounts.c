@@ -21,7 +21,6 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "guest/devices.h"
 
 #define RUN      "/run"
 #define SCRATCH  RUN "/scratch"
@@ -97,8 +96,8 @@ void mounts_limit_memory(void)
 	write_text(MOUNTS_CGROUP "/memory.max", limit);
 }
 
-/* "/dev/vdX" of the disk whose serial is disk<index>. */
-static char *known_disk(uint32_t index)
+/* "vdX" of the disk whose serial is disk<index>. */
+static char *look_for_disk(uint32_t index)
 {
 	char serial[32], *found = NULL;
 	DIR *dir = opendir("/sys/block");
@@ -112,7 +111,7 @@ static char *known_disk(uint32_t index)
 		if (str_prefix(d->d_name, "vd") && file_read_at(dirfd(dir), path, 64, &text, &len) == 0) {
 			text[strcspn(text, "\n")] = '\0';
 			if (str_eq(text, serial))
-				found = xasprintf("/dev/%s", d->d_name);
+				found = xstrdup(d->d_name);
 		}
 	}
 	if (dir)
@@ -120,24 +119,24 @@ static char *known_disk(uint32_t index)
 	return found;
 }
 
-static char *find_disk(uint32_t index)
-{
-	char *found;
+/* Found while parked, so that no clone has to look. */
+static char *disks[1 + GUEST_LAYERS_MAX];
 
-	do
-		found = known_disk(index);
-	while (!found && devices_probe_next(DEVICE_BLOCK));
-	return found;
+void mounts_find_disks(void)
+{
+	for (uint32_t i = 0; i < ARRAY_SIZE(disks); i++)
+		disks[i] = look_for_disk(i);
 }
 
 static int mount_disk(uint32_t index, const char *where, const char *type, unsigned long flags, const char *data,
 		      struct err *e)
 {
-	_cleanup_free_ char *disk = find_disk(index);
+	_cleanup_free_ char *disk = NULL;
 
-	if (!disk)
+	if (index >= ARRAY_SIZE(disks) || !disks[index])
 		return err_set(e, ERR_UNAVAILABLE, ENODEV, "the VM has no disk with the serial " GUEST_DISK_SERIAL,
 			       index);
+	disk = xasprintf("/dev/%s", disks[index]);
 	mkdir_p(AT_FDCWD, where, 0755);
 	if (do_mount(disk, where, type, flags, data, e) < 0)
 		return err_wrap(e, GUEST_DISK_SERIAL, index);

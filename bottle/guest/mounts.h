@@ -24,6 +24,9 @@ int mounts_root(const struct guest_config *c, struct err *e);
  */
 void mounts_limit_memory(void);
 
+/* Notes which disk is which: their driver is loaded. */
+void mounts_find_disks(void);
+
 /*
  * In the container's first process, already in its new PID namespace and
  * cgroup: takes a mount and a cgroup namespace and makes the root its /.

@@ -168,7 +168,7 @@ static unsigned find_nic(uint32_t index)
 
 	do
 		found = known_nic(index);
-	while (found == NET_NONE && devices_probe_next(DEVICE_NET));
+	while (found == NET_NONE && devices_probe_nic());
 	return found;
 }
 

@@ -4,7 +4,7 @@ bottle-init_SRCS := $(addprefix bottle/guest/, main.c channel.c config.c devices
 UNIT += $(addprefix tests/unit/guest/, channel_test config_test exec_test users_test)
 tests/unit/guest/channel_test_SRCS := bottle/guest/channel.c
 tests/unit/guest/config_test_SRCS := bottle/guest/config.c
-tests/unit/guest/exec_test_SRCS := $(addprefix bottle/guest/, devices.c exec.c mounts.c users.c)
+tests/unit/guest/exec_test_SRCS := $(addprefix bottle/guest/, exec.c mounts.c users.c)
 tests/unit/guest/users_test_SRCS := bottle/guest/users.c
 
 FUZZ += tests/fuzz/fuzz_guest_frames tests/fuzz/fuzz_guest_users
