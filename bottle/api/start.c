@@ -376,6 +376,8 @@ static void put_settings(struct tlv *t, const struct start *s)
 	tlv_u32(t, MON_TAG_NICS, (uint32_t)s->n_taps);
 	tlv_u32(t, MON_TAG_PORTS, (uint32_t)s->n_ports);
 	tlv_u64(t, MON_TAG_LOG_MAX, spec_log_max(host));
+	if (member_flag(host, "AutoRemove"))
+		tlv_u32(t, MON_TAG_DISPOSABLE, 1);
 	tlv_str(t, MON_TAG_POKE, c->g->socket_path);
 }
 

@@ -55,6 +55,7 @@ static const struct tag_rule {
 	{ MON_TAG_LOG_MAX, TAG_U64, SIZE_MAX },
 	{ MON_TAG_POKE, TAG_BYTES, POKE_MAX },
 	{ MON_TAG_PORTS, TAG_U32, VM_PORTS_MAX },
+	{ MON_TAG_DISPOSABLE, TAG_U32, 1 },
 	{ MON_TAG_TEMPLATE, TAG_U32, 1 },
 };
 
@@ -203,6 +204,7 @@ static int take_config(struct vm *vm, const struct args *a, struct err *e)
 	if (!c->cpus || c->memory < MEMORY_MIN)
 		return err_set(e, ERR_INVALID, EINVAL, "a container needs a CPU and %llu MiB of memory at least",
 			       MEMORY_MIN >> 20);
+	vm->disposable = get_u32(a, MON_TAG_DISPOSABLE, 0) != 0;
 	buf_append(&vm->guest_config, a->fields[MON_TAG_GUEST_CONFIG].data, a->fields[MON_TAG_GUEST_CONFIG].len);
 	buf_append(&vm->process, a->fields[MON_TAG_PROCESS].data, a->fields[MON_TAG_PROCESS].len);
 	if (has(a, MON_TAG_POKE))

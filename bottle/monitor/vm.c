@@ -180,6 +180,8 @@ static void note_exit(struct vm *vm)
 	vm->finished_ns = now_real_ns();
 	source_timer(vm->stop_timer, UINT64_MAX);
 	source_timer(vm->deadline, VM_POWEROFF_MS);
+	if (vm->disposable)
+		vm->ops->kill(vm->vmm);
 }
 
 static void kill_vmm(struct vm *vm)

@@ -51,6 +51,7 @@ struct vm {
 	enum vm_state state;
 	bool created;      /* MON_CREATE was answered with OK */
 	bool start_wanted; /* MON_START came while the guest still booted */
+	bool disposable;   /* its disk is not read again */
 	bool killed;       /* by request: 137 unless the process was faster */
 	bool stop_forced;  /* SIGKILL was sent inside the guest */
 	bool log_told;

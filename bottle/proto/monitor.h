@@ -72,6 +72,7 @@ enum mon_tag {
 	MON_TAG_LOG_MAX,      /* u64: bytes of a log file before it is rotated once */
 	MON_TAG_POKE, /* str: path of the Engine socket, connected to once when the container ends and no bottled listens */
 	MON_TAG_PORTS, /* u32: how many of the fds, behind the taps, are bound sockets that reserve published ports: kept open, never used */
+	MON_TAG_DISPOSABLE, /* u32 1: nobody will read the scratch disk again: the VM is killed when the container's process ends */
 	MON_TAG_TEMPLATE, /* u32 1: the last two fds are a template's RAM and state: the VM is its clone */
 };
 
