@@ -191,7 +191,6 @@ static int configure(const struct guest_config *c, struct err *e)
 	for (char **s = c->sysctls; s && *s; s++)
 		if ((r = set_sysctl(*s, e)) < 0)
 			return r;
-	mounts_limit_memory();
 	return 0;
 }
 
@@ -360,7 +359,9 @@ static void load_drivers(void)
 			fatal("%s", e.text);
 	}
 	mounts_find_disks();
-	if (set_sysctl("net.ipv6.conf.all.disable_ipv6=1", &e) < 0 || set_sysctl("net.ipv6.conf.default.disable_ipv6=1", &e) < 0)
+	mounts_limit_memory();
+	if (set_sysctl("net.ipv6.conf.all.disable_ipv6=1", &e) < 0 || set_sysctl("net.ipv6.conf.default.disable_ipv6=1", &e) < 0 || net_loopback(&e) < 0 ||
+	    mounts_prepare_dev(&e) < 0)
 		fatal("%s", e.text);
 }
 

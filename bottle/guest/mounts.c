@@ -28,7 +28,12 @@
 #define WORK     SCRATCH "/work"
 #define ETC      RUN "/etc"
 #define CGROUPS  "/sys/fs/cgroup"
+#define DEV      RUN "/dev"
 #define STOP_TRY 50
+
+#define MISC_MAJOR  10
+#define SHM_FLAGS   (MS_NOSUID | MS_NODEV | MS_NOEXEC)
+#define SHM_DEFAULT "67108864"
 
 #define RESERVE_KB   8192 /* of memory, for bottle-init and the kernel */
 #define RESERVE_PART 32
@@ -238,6 +243,101 @@ static int etc_open(const struct guest_config *c, int trees[ETC_NUM], struct err
 	return 0;
 }
 
+static int make_node(const char *path, unsigned major, unsigned minor, struct err *e)
+{
+	if (mknod(path, S_IFCHR | 0666, makedev(major, minor)) < 0)
+		return err_errno(e, "make '%s'", path);
+	return 0;
+}
+
+static int make_nodes(struct err *e)
+{
+	static const struct {
+		const char *path;
+		unsigned major, minor;
+	} nodes[] = {
+		{ DEV "/null", 1, 3 },   { DEV "/zero", 1, 5 },    { DEV "/full", 1, 7 },
+		{ DEV "/random", 1, 8 }, { DEV "/urandom", 1, 9 }, { DEV "/tty", 5, 0 },
+	};
+	static const char *const links[][2] = {
+		{ "pts/ptmx", DEV "/ptmx" },          { "/proc/self/fd", DEV "/fd" },
+		{ "/proc/self/fd/0", DEV "/stdin" },  { "/proc/self/fd/1", DEV "/stdout" },
+		{ "/proc/self/fd/2", DEV "/stderr" }, { "/proc/kcore", DEV "/core" },
+	};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(nodes); i++)
+		r = make_node(nodes[i].path, nodes[i].major, nodes[i].minor, e);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(links); i++)
+		if (symlink(links[i][0], links[i][1]) < 0)
+			r = err_errno(e, "make '%s'", links[i][1]);
+	return r;
+}
+
+static int mount_dev(struct err *e)
+{
+	int r;
+
+	mkdir_p(AT_FDCWD, DEV, 0755);
+	if ((r = do_mount("tmpfs", DEV, "tmpfs", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k", e)) < 0 ||
+	    (r = make_nodes(e)) < 0)
+		return r;
+	mkdir(DEV "/pts", 0755);
+	mkdir(DEV "/shm", 01777);
+	mkdir(DEV "/mqueue", 01777);
+	if ((r = do_mount("devpts", DEV "/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+			  "newinstance,ptmxmode=0666,mode=0620,gid=5", e)) < 0 ||
+	    (r = do_mount("shm", DEV "/shm", "tmpfs", SHM_FLAGS, "mode=1777,size=" SHM_DEFAULT, e)) < 0 ||
+	    (r = do_mount("mqueue", DEV "/mqueue", "mqueue", SHM_FLAGS, NULL, e)) < 0)
+		return r;
+	return 0;
+}
+
+int mounts_prepare_dev(struct err *e)
+{
+	mode_t mask = umask(0);
+	int r = mount_dev(e);
+
+	umask(mask);
+	return r;
+}
+
+/* What a module that was asked for has brought. */
+static int more_nodes(struct err *e)
+{
+	static const struct {
+		const char *sys, *path;
+		unsigned minor;
+	} nodes[] = { { "/sys/class/misc/tun", DEV "/net/tun", 200 }, { "/sys/class/misc/fuse", DEV "/fuse", 229 } };
+	mode_t mask = umask(0);
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(nodes); i++) {
+		if (access(nodes[i].sys, F_OK) < 0)
+			continue;
+		mkdir(DEV "/net", 0755);
+		r = make_node(nodes[i].path, MISC_MAJOR, nodes[i].minor, e);
+	}
+	rmdir(DEV "/net");
+	umask(mask);
+	return r;
+}
+
+/* The /dev that was made while parked, as a tree to be moved into the container's root. */
+static int dev_open(const struct guest_config *c, struct err *e)
+{
+	char shm[64];
+	int r = c->modules ? more_nodes(e) : 0, fd;
+
+	snprintf(shm, sizeof(shm), "size=%llu", (unsigned long long)c->shm_size);
+	if (r == 0 && c->shm_size)
+		r = do_mount("shm", DEV "/shm", NULL, MS_REMOUNT | SHM_FLAGS, shm, e);
+	if (r < 0)
+		return r;
+	fd = open_tree(AT_FDCWD, DEV, OPEN_TREE_CLOEXEC);
+	return fd < 0 ? err_errno(e, "open_tree " DEV) : fd;
+}
+
 /* From here to populate(): in a child whose root is the container's. */
 
 static int real_dir(const char *path, struct err *e)
@@ -251,63 +351,16 @@ static int real_dir(const char *path, struct err *e)
 	return 0;
 }
 
-static int make_nodes(struct err *e)
-{
-	static const struct {
-		const char *path;
-		unsigned major, minor;
-		bool need; /* else only when the kernel has the device */
-	} nodes[] = {
-		{ "/dev/null", 1, 3, true },        { "/dev/zero", 1, 5, true },     { "/dev/full", 1, 7, true },
-		{ "/dev/random", 1, 8, true },      { "/dev/urandom", 1, 9, true },  { "/dev/tty", 5, 0, true },
-		{ "/dev/net/tun", 10, 200, false }, { "/dev/fuse", 10, 229, false },
-	};
-	static const char *const links[][2] = {
-		{ "pts/ptmx", "/dev/ptmx" },          { "/proc/self/fd", "/dev/fd" },
-		{ "/proc/self/fd/0", "/dev/stdin" },  { "/proc/self/fd/1", "/dev/stdout" },
-		{ "/proc/self/fd/2", "/dev/stderr" }, { "/proc/kcore", "/dev/core" },
-	};
-
-	mkdir_p(AT_FDCWD, "/dev/net", 0755);
-	for (size_t i = 0; i < ARRAY_SIZE(nodes); i++) {
-		if (mknod(nodes[i].path, S_IFCHR | 0666, makedev(nodes[i].major, nodes[i].minor)) < 0)
-			return err_errno(e, "make '%s'", nodes[i].path);
-		if (!nodes[i].need && access(nodes[i].path, F_OK) == 0) {
-			_cleanup_close_ int fd = open(nodes[i].path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-
-			if (fd < 0)
-				unlink(nodes[i].path);
-		}
-	}
-	rmdir("/dev/net");
-	for (size_t i = 0; i < ARRAY_SIZE(links); i++)
-		if (symlink(links[i][0], links[i][1]) < 0)
-			return err_errno(e, "make '%s'", links[i][1]);
-	return 0;
-}
-
-static int make_dev(const struct guest_config *c, struct err *e)
+static int make_dev(int dev, struct err *e)
 {
 	static const char *const dirs[] = { "/proc", "/sys", "/dev", "/etc" };
-	char shm[64];
 	int r;
 
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
 		if ((r = real_dir(dirs[i], e)) < 0)
 			return r;
-	snprintf(shm, sizeof(shm), "mode=1777,size=%llu",
-		 (unsigned long long)(c->shm_size ? c->shm_size : 64ULL << 20));
-	if ((r = do_mount("tmpfs", "/dev", "tmpfs", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k", e)) < 0 ||
-	    (r = make_nodes(e)) < 0)
-		return r;
-	mkdir("/dev/pts", 0755);
-	mkdir("/dev/shm", 01777);
-	mkdir("/dev/mqueue", 01777);
-	if ((r = do_mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
-			  "newinstance,ptmxmode=0666,mode=0620,gid=5", e)) < 0 ||
-	    (r = do_mount("shm", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, shm, e)) < 0 ||
-	    (r = do_mount("mqueue", "/dev/mqueue", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, e)) < 0)
-		return r;
+	if (move_mount(dev, "", AT_FDCWD, "/dev", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return err_errno(e, "mount /dev");
 	return 0;
 }
 
@@ -383,13 +436,13 @@ static int write_file(const struct config_file *f, struct err *e)
 	return 0;
 }
 
-static int populate(const struct guest_config *c, const int trees[ETC_NUM], struct err *e)
+static int populate(const struct guest_config *c, const int trees[ETC_NUM], int dev, struct err *e)
 {
 	int r;
 
 	if (chroot(MOUNTS_ROOT) < 0 || chdir("/") < 0)
 		return err_errno(e, "enter the container's root");
-	r = make_dev(c, e);
+	r = make_dev(dev, e);
 	for (char **t = c->tmpfs; r == 0 && t && *t; t++)
 		r = mount_tmpfs(*t, e);
 	for (int i = 0; r == 0 && i < ETC_NUM; i++)
@@ -402,7 +455,7 @@ static int populate(const struct guest_config *c, const int trees[ETC_NUM], stru
 }
 
 /* populate() in a child, since a changed root has no way back; its error comes over a pipe. */
-static int populate_child(const struct guest_config *c, const int trees[ETC_NUM], struct err *e)
+static int populate_child(const struct guest_config *c, const int trees[ETC_NUM], int dev, struct err *e)
 {
 	struct err child = { 0 };
 	int report[2], status;
@@ -412,7 +465,7 @@ static int populate_child(const struct guest_config *c, const int trees[ETC_NUM]
 		return err_errno(e, "fork");
 	if (pid == 0) {
 		umask(0);
-		if (populate(c, trees, &child) == 0)
+		if (populate(c, trees, dev, &child) == 0)
 			_exit(0);
 		fd_write_all(report[1], &child, sizeof(child));
 		_exit(1);
@@ -428,13 +481,16 @@ static int populate_child(const struct guest_config *c, const int trees[ETC_NUM]
 
 int mounts_root(const struct guest_config *c, struct err *e)
 {
-	int trees[ETC_NUM] = { -1, -1, -1 }, r;
+	int trees[ETC_NUM] = { -1, -1, -1 }, dev = -1, r;
 
 	r = mount_layers(c, e);
 	if (r == 0)
 		r = etc_open(c, trees, e);
 	if (r == 0)
-		r = populate_child(c, trees, e);
+		r = dev = dev_open(c, e);
+	if (r >= 0)
+		r = populate_child(c, trees, dev, e);
+	cleanup_close(&dev);
 	for (int i = 0; i < ETC_NUM; i++)
 		if (trees[i] >= 0)
 			close(trees[i]);

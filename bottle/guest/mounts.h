@@ -16,6 +16,8 @@
 /* /dev, /proc, /sys: what bottle-init itself needs. */
 int mounts_early(struct err *e);
 /* Layers, scratch, /dev, tmpfs mounts, /etc files and small files: all but what the container's PID namespace decides. */
+/* The container's /dev, made before it is known which one it will be. */
+int mounts_prepare_dev(struct err *e);
 int mounts_root(const struct guest_config *c, struct err *e);
 
 /*

@@ -194,7 +194,7 @@ static int nic_configure(int fd, const struct config_nic *nic, struct err *e)
 	return 0;
 }
 
-int net_configure(const struct guest_config *c, struct err *e)
+int net_loopback(struct err *e)
 {
 	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	int r;
@@ -204,6 +204,19 @@ int net_configure(const struct guest_config *c, struct err *e)
 	r = set_link(fd, if_nametoindex("lo"), NULL, true);
 	if (r < 0)
 		return err_set(e, ERR_INTERNAL, -r, "bring lo up: %s", strerror(-r));
+	return 0;
+}
+
+int net_configure(const struct guest_config *c, struct err *e)
+{
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	if (!c->n_nics)
+		return 0;
+	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	if (fd < 0)
+		return err_errno(e, "open rtnetlink");
 	for (size_t i = 0; i < c->n_nics; i++) {
 		r = nic_configure(fd, &c->nics[i], e);
 		if (r < 0)

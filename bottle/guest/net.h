@@ -6,6 +6,7 @@
 #include "guest/config.h"
 
 /* The loopback and every NIC of the configuration; IPv6 is off by the time a link comes up. */
+int net_loopback(struct err *e);
 int net_configure(const struct guest_config *c, struct err *e);
 
 #endif
