@@ -25,7 +25,7 @@ static void on_broken(void *arg, const char *why)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	static const struct qmp_events events = { on_ready, on_answer, on_broken };
+	static const struct qmp_events events = { on_ready, on_answer, on_broken, NULL };
 	struct qmp *q = qmp_new(NULL, -1, &events, NULL);
 
 	for (size_t at = 0; at < n; at += 16) {

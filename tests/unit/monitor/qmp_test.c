@@ -27,7 +27,7 @@ static void on_broken(void *arg, const char *why)
 	((struct seen *)arg)->broken++;
 }
 
-static const struct qmp_events events = { on_ready, on_answer, on_broken };
+static const struct qmp_events events = { on_ready, on_answer, on_broken, NULL };
 
 #define GREETING "{\"QMP\": {\"version\": {}, \"capabilities\": [\"oob\"]}}\r\n"
 #define DONE     "{\"return\": {}}\r\n"
