@@ -20,6 +20,7 @@
 
 #define ANSWER_MS 2000
 #define KEPT_MAX  4
+#define FRESH_MS  5000 /* the start that an answer was asked for takes it within that time */
 #define QEMU      "/usr/bin/qemu-system-x86_64"
 
 enum part { PART_KERNEL, PART_INITRD, PART_MONITOR, PART_QEMU, PARTS };
@@ -44,7 +45,9 @@ struct template {
 	uint64_t memory;
 	struct part_id parts[PARTS];
 	int ram_fd, state_fd;
-	bool useless; /* a clone of it did not live */
+	bool useless;      /* a clone of it did not live */
+	char *why_not;     /* there is none, and nobody waited for the answer yet */
+	uint64_t since_ms; /* of why_not */
 	struct source *io, *timer;
 	int fd; /* the answer's */
 	struct waiting *waiting;
@@ -112,6 +115,7 @@ static void template_free(struct template *t)
 	}
 	cleanup_close(&t->ram_fd);
 	cleanup_close(&t->state_fd);
+	free(t->why_not);
 	free(t);
 }
 
@@ -131,6 +135,12 @@ static void answered(struct template *t, const char *why_not)
 	struct waiting *w;
 
 	stop_asking(t);
+	engine_idle(g);
+	if (t->ram_fd < 0 && !t->waiting) {
+		t->why_not = xstrdup(why_not);
+		t->since_ms = now_mono_ms();
+		return;
+	}
 	if (t->ram_fd < 0)
 		unlink_template(t);
 	while ((w = t->waiting)) {
@@ -140,7 +150,6 @@ static void answered(struct template *t, const char *why_not)
 	}
 	if (t->ram_fd < 0)
 		template_free(t);
-	engine_idle(g);
 }
 
 static void on_answer(struct source *s, uint32_t events, void *arg)
@@ -255,7 +264,13 @@ void template_get(struct engine *g, uint32_t cpus, uint64_t memory, template_fn 
 	struct err e = { 0 };
 	struct waiting *w;
 
-	if (t && t->fd < 0 && !t->useless && !same_parts(t)) {
+	if (t && t->why_not && fn && now_mono_ms() - t->since_ms < FRESH_MS) {
+		unlink_template(t);
+		fn(arg, NULL, t->why_not);
+		template_free(t);
+		return;
+	}
+	if (t && t->fd < 0 && !t->useless && (t->why_not || !same_parts(t))) {
 		unlink_template(t);
 		template_free(t);
 		t = NULL;
