@@ -58,11 +58,11 @@ static void probe(unsigned number)
 	write_text(BUS "/drivers_probe", name);
 }
 
-/* QEMU fills a microvm's transports from the last to the first: its first device has the highest number. */
+/* In the order of their indexes, so that a NIC that is not used takes no name from one that is. */
 void devices_hold(void)
 {
 	write_text(BUS "/drivers_autoprobe", "0");
-	for (unsigned i = DEVICES_MAX; i-- > 0;)
+	for (unsigned i = 0; i < DEVICES_MAX; i++)
 		if (kind_of(i) == KIND_NET)
 			nics[n_nics++] = i;
 }
