@@ -207,10 +207,14 @@ char *reference_key(const struct reference *r)
 
 const char *reference_familiar(const char *key)
 {
+	const char *rest = key + strlen(DEFAULT_DOMAIN "/"), *slash;
+
 	if (!str_prefix(key, DEFAULT_DOMAIN "/"))
 		return key;
-	key += strlen(DEFAULT_DOMAIN "/");
-	if (str_prefix(key, LIBRARY) && !strchr(key + strlen(LIBRARY), '/'))
-		key += strlen(LIBRARY);
-	return key;
+	slash = strchr(rest, '/');
+	if (slash && names_domain(rest, (size_t)(slash - rest)))
+		return key; /* without docker.io it would read as an image of that registry */
+	if (str_prefix(rest, LIBRARY) && !strchr(rest + strlen(LIBRARY), '/'))
+		rest += strlen(LIBRARY);
+	return rest;
 }

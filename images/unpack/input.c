@@ -143,11 +143,13 @@ bool input_warns_of_charset_only(struct archive *a)
 
 int input_error(struct input *in, struct archive *a, struct err *e)
 {
+	const char *why = archive_error_string(a);
 	char text[QUOTE_MAX];
 
 	if (in->failed) /* e holds it already: it is the one of input_open */
 		return in->e && in->e->code ? -in->e->code : -EIO;
-	return err_set(e, ERR_INVALID, EBADMSG, "%s", quote(text, sizeof(text), archive_error_string(a)));
+	return err_set(e, ERR_INVALID, EBADMSG, "%s",
+		       why && *why ? quote(text, sizeof(text), why) : "the archive is damaged or cut off");
 }
 
 void sha256_hex(char hex[SHA256_HEX + 1], const void *data, size_t n)

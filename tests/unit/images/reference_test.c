@@ -35,6 +35,7 @@ static const struct {
 	{ "x@sha256:" HEX, "docker.io/library/x@sha256:" HEX, "x@sha256:" HEX },
 	{ "x:1@sha256:" HEX, "docker.io/library/x@sha256:" HEX, "x@sha256:" HEX },
 	{ "localhost", "docker.io/library/localhost:latest", "localhost:latest" },
+	{ "docker.io/quay.io/x", "docker.io/quay.io/x:latest", "docker.io/quay.io/x:latest" },
 	{ "abcdef", "docker.io/library/abcdef:latest", "abcdef:latest" },
 };
 
