@@ -484,7 +484,7 @@ void conn_deny(struct conn *c, const char *rule, const char *reason)
 	conn_audit(c, false, false, rule, reason);
 	text = xasprintf(
 		"Denied by this bottle's policy: %s.\nRule: %s. To allow it, add a rule to the policy file and "
-		"run 'bottle policy apply' on the host.\n",
+		"run 'bottle down' and 'bottle up' on the host.\n",
 		reason, rule);
 	say_no(c, 403, TLS_ACCESS_DENIED, text);
 }
